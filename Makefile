@@ -1,0 +1,103 @@
+# Everything that a clone of this repository can do. Needs Python 3.11 or newer, and nothing
+# before it: the first target that is called makes .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+STAMP  := $(VENV)/.installed
+BIN    := $(VENV)/bin
+SPOT   := $(BIN)/spot
+
+# How a cluster is started: make mesh-up NODES=7 RATE=100 BACKEND=process DIRECT=1
+UP_OPTIONS = $(NODES:%=--nodes %) $(RATE:%=--rate %) $(if $(DIRECT),--direct)
+ifdef BACKEND
+export BACKEND
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help install scenarios scenario images doctor test lint bench sim faults soak clean
+
+help: ## list these targets
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^## / { printf "\n%s\n", substr($$0, 4) } \
+	  /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "NODES=7, RATE=100, BACKEND=process or docker, and DIRECT=1 (no proxies) may follow an -up target."
+	@echo "PYTHON=python3.12 chooses a Python."
+
+## A cluster on this machine
+TOPOLOGIES := mesh two-node hub-spoke
+.PHONY: $(foreach t,$(TOPOLOGIES),$(t)-up $(t)-status $(t)-logs $(t)-down)
+
+mesh-up: $(STAMP) ## start three nodes that know one another (NODES=7: seven)
+mesh-status: $(STAMP) ## show its nodes, links and traffic
+mesh-logs: $(STAMP) ## show what its nodes say
+mesh-down: $(STAMP) ## end it
+two-node-up: $(STAMP) ## start two nodes
+two-node-status: $(STAMP) ## show their links and traffic
+two-node-logs: $(STAMP) ## show what they say
+two-node-down: $(STAMP) ## end them
+hub-spoke-up: $(STAMP) ## start a hub with three spokes (NODES=7: seven)
+hub-spoke-status: $(STAMP) ## show their links and traffic
+hub-spoke-logs: $(STAMP) ## show what they say
+hub-spoke-down: $(STAMP) ## end them
+
+$(TOPOLOGIES:%=%-up): %-up:
+	@$(SPOT) up $* $(UP_OPTIONS)
+$(TOPOLOGIES:%=%-status): %-status:
+	@$(SPOT) status $*
+$(TOPOLOGIES:%=%-logs): %-logs:
+	@$(SPOT) logs $*
+$(TOPOLOGIES:%=%-down): %-down:
+	@$(SPOT) down $*
+
+## Scenarios
+scenarios: $(STAMP) ## run all of them, with a report (BACKEND=docker; ARGS='--jobs 1')
+	@$(SPOT) scenario run all $(ARGS)
+
+scenario: $(STAMP) ## run one: make scenario NAME=split-brain, or NAME=random SEED=7
+	@$(SPOT) scenario $(if $(NAME),run $(NAME) $(SEED:%=--seed %),list) $(ARGS)
+
+## Containers
+images: $(STAMP) ## build the images of node and Toxiproxy (the -up targets do, once)
+	@PYTHON=$(abspath $(BIN)/python) scripts/images.sh $(ARGS)
+
+doctor: $(STAMP) ## say what of engine, compose, images and proxy is there
+	@$(SPOT) doctor
+
+## Work on SPOT
+test: $(STAMP) ## run every test
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore=tests/containers $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 tests/containers
+
+lint: $(STAMP) ## check style, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict
+
+bench: $(STAMP) ## measure SPOT beside raw pyzmq and others, and draw it (ARGS=--help: more)
+	@$(BIN)/python -m bench $(or $(ARGS),--picture)
+
+sim: $(STAMP) ## run thousands of simulated fault schedules
+	@$(BIN)/python -m tests.simulation $(ARGS)
+
+faults: $(STAMP) ## measure how fast cut and silent links are told and healed
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+soak: $(STAMP) ## five minutes of a mesh under load: memory flat, nothing lost
+	@$(BIN)/python -m tests.soak $(ARGS)
+
+install: $(STAMP) ## make .venv with SPOT and all tools (the other targets do it by themselves)
+
+clean: ## remove .venv and what tools have left
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "SPOT needs Python 3.11 or newer; $(PYTHON) is older, or missing." \
+	       "Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Making $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@echo "Installing SPOT and its tools into it, about a minute ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[testbed,dev]'
+	@touch $@
+	@echo "Ready."

@@ -1,0 +1,1 @@
+"""Who takes part: what each contestant's processes do, a module a contestant."""

@@ -1,0 +1,361 @@
+"""Publishing.
+
+The fast way of ``publish`` takes no lock: it appends to the topic's lane, as spot/driver.py
+explains. Whatever is not plain (another topic state, type, size, a full queue) takes the slow way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from spot.calls.base import Calls, deadline
+from spot.config import Config
+from spot.core.names import check_topic
+from spot.core.view import majority
+from spot.driver import LANE_MSGS, Lane
+from spot.errors import (
+    HostUnreachable,
+    MessageTooLarge,
+    NoQuorum,
+    QueueFull,
+    SpotError,
+    TimedOut,
+    TopicNotFound,
+)
+
+SMALL_BYTES = 1024
+LANE_BYTES = 256 * 1024
+GLANCE_MASK = 31
+"""Of so many publishes and one, one looks at the clock."""
+MANY_MSGS = 4096
+MANY_BYTES = 1 << 20
+
+
+class _SettingTimeout:
+    """The default of ``publish``'s timeout: the setting ``send_timeout``."""
+
+    def __repr__(self) -> str:
+        return "send_timeout"
+
+
+SEND_TIMEOUT = _SettingTimeout()
+
+
+class PublishingCalls(Calls):
+    """Publishing to topics, LOCAL and REMOTE."""
+
+    def __init__(self, config: Config, node_id: str) -> None:
+        super().__init__(config, node_id)
+        self._lanes = self._driver.lanes
+        self._dirty = self._driver.dirty
+
+    def publish(
+        self,
+        topic: str,
+        data: bytes | bytearray | memoryview,
+        *,
+        timeout: float | None | _SettingTimeout = SEND_TIMEOUT,
+    ) -> None:
+        """Publishes a message to a LOCAL topic, or to a REMOTE one through its host.
+
+        Returns at once unless a subscriber's queue is full; then it waits up to ``timeout``
+        (default the setting ``send_timeout``), and goes on as ``overflow`` says. What raised was
+        not accepted, and never arrives: TopicNotFound, HostUnreachable, QueueFull,
+        MessageTooLarge; NoQuorum where the host has ``require_quorum`` and no quorum; TypeError
+        for a str.
+        """
+        try:
+            lane = self._lanes[topic]
+        except (KeyError, TypeError):
+            self._publish_slowly(topic, data, timeout)
+            return
+        buffer = lane.buffer
+        waiting = len(buffer)
+        if type(data) is not bytes or len(data) > SMALL_BYTES or waiting >= lane.limit:
+            self._publish_slowly(topic, data, timeout)
+            return
+        buffer.append(data)
+        if lane.dirty:
+            if waiting & GLANCE_MASK:
+                # Who made it dirty has flushed, or has armed the I/O thread.
+                return
+        else:
+            lane.dirty = True
+            dirty = self._dirty
+            dirty.append(lane)
+            if len(dirty) & GLANCE_MASK != 1:
+                # Who flushes the lanes before it will see this one.
+                return
+        driver = self._driver
+        if time.monotonic() < driver.hot_until:
+            if not driver.armed:
+                driver.arm()
+            return
+        with driver.lock:
+            driver.flush_lanes()
+
+    def _publish_slowly(
+        self,
+        topic: str,
+        data: bytes | bytearray | memoryview,
+        timeout: float | None | _SettingTimeout,
+    ) -> None:
+        payload = self._checked_payload(data)
+        check_topic(topic)
+        until = self._send_until(timeout)
+        driver = self._driver
+        with driver.lock:
+            driver.check_open()
+            self._wait_for_room(topic, until)
+            self._check_host_takes(topic, len(payload))
+            lane = self._lanes[topic]
+            large = len(payload) > LANE_BYTES // 8
+            if large:
+                driver.order_lanes()
+            lane.buffer.append(payload)
+            if not lane.dirty:
+                lane.dirty = True
+                self._dirty.append(lane)
+            held = sum(map(len, lane.buffer)) if len(payload) > SMALL_BYTES else 0
+            full = large or held > LANE_BYTES or len(lane.buffer) > LANE_MSGS
+            if full or time.monotonic() >= driver.hot_until:
+                driver.flush_lanes()
+            elif not driver.armed:
+                driver.arm()
+
+    def _has_room(self, topic: str) -> bool:
+        """Whether a publish to the topic would not wait now (it may raise at once)."""
+        lane = self._lanes.get(topic)
+        if lane is not None and len(lane.buffer) < lane.limit:
+            return True
+        with self._driver.lock:
+            try:
+                return self._room(topic) > 0
+            except SpotError:
+                return True
+
+    def publish_many(
+        self,
+        topic: str,
+        payloads: Iterable[bytes | bytearray | memoryview],
+        *,
+        timeout: float | None | _SettingTimeout = SEND_TIMEOUT,
+    ) -> None:
+        """The same for many messages in one go. QueueFull and NoQuorum say how many had been
+        ``accepted``.
+        """
+        if isinstance(payloads, str | bytes | bytearray | memoryview):
+            raise TypeError("publish_many takes a sequence of payloads, not one")
+        batch = [data if type(data) is bytes else self._checked_payload(data) for data in payloads]
+        largest = max(map(len, batch), default=0)
+        if largest > self._config.max_message_bytes:
+            self._checked_payload(max(batch, key=len))
+        check_topic(topic)
+        driver = self._driver
+        at = 0
+        with driver.lock:
+            driver.check_open()
+            while at < len(batch):
+                try:
+                    room = self._wait_for_room(topic, self._send_until(timeout))
+                except (QueueFull, NoQuorum) as error:
+                    error.accepted = at
+                    raise
+                self._check_host_takes(topic, largest)
+                lane = self._lanes[topic]
+                driver.order_lanes()
+                most = min(room, MANY_MSGS, len(batch) - at)
+                end = at + (most if most * largest <= MANY_BYTES else _fitting(batch, at, most))
+                driver.order_now(lane, batch[at:end])
+                driver.act()
+                at = end
+
+    def _checked_payload(self, data: object) -> bytes:
+        if isinstance(data, str):
+            raise TypeError("a payload must be bytes-like, not str: encode it first")
+        if not isinstance(data, bytes):
+            try:
+                data = bytes(memoryview(data))  # type: ignore[arg-type]
+            except TypeError:
+                raise TypeError(
+                    f"a payload must be bytes-like, not {type(data).__name__}"
+                ) from None
+        limit = self._config.max_message_bytes
+        if len(data) > limit:
+            raise MessageTooLarge(
+                f"the message has {len(data)} bytes, max_message_bytes is {limit}", limit=limit
+            )
+        return data
+
+    def _check_host_takes(self, topic: str, size: int) -> None:
+        """Lock held. The host of a REMOTE topic would end the link at more than its limit."""
+        if topic in self._traffic.registry.local:
+            return
+        remote = self._traffic.registry.host_of(topic)
+        if remote is not None and remote.link is not None and size > remote.way.bytes_max:
+            limit = remote.way.bytes_max
+            raise MessageTooLarge(
+                f"the message has {size} bytes, max_message_bytes of node {remote.node}, "
+                f"which hosts topic {topic!r}, is {limit}",
+                topic=topic,
+                node=remote.node,
+                limit=limit,
+            )
+
+    def _send_until(self, timeout: float | None | _SettingTimeout) -> float | None:
+        return deadline(
+            self._config.send_timeout if isinstance(timeout, _SettingTimeout) else timeout
+        )
+
+    def _wait_for_room(self, topic: str, until: float | None) -> int:
+        """Lock held. How many messages the topic takes now, at least one; the lane is there."""
+        driver = self._driver
+        self._tell_unknown(topic)
+        room = self._room(topic)
+        if room > 0:
+            return room
+        driver.flush_lanes()
+        room = driver.wait(lambda: self._room(topic), until)
+        self._tell_unknown(topic)
+        if room > 0:
+            return room
+        hosted = self._traffic.registry.local.get(topic)
+        if hosted is not None and self._config.overflow == "catch-up":
+            self._traffic.set_aside_full(hosted, time.monotonic())
+            return max(1, self._room(topic))
+        slow = self._full_queue(topic)
+        raise QueueFull(
+            f"topic {topic!r}: the queue for {slow} is full "
+            f"({self._traffic.sndhwm} messages, 16 MiB). "
+            "Publish slower, or raise sndhwm",
+            topic=topic,
+            limit=self._traffic.sndhwm,
+            node=slow,
+        )
+
+    def _tell_unknown(self, topic: str) -> None:
+        """Lock held. Raises once a restart of the topic's host, if publishes may be lost in it."""
+        registry = self._traffic.registry
+        remote = None if topic in registry.local else registry.host_of(topic)
+        if remote is None or remote.link is None:
+            return
+        unknown = self._traffic.unknown.pop(remote.node, 0)
+        if unknown:
+            error = HostUnreachable(
+                f"node {remote.node}, which hosts topic {topic!r}, has restarted: nobody knows "
+                f"whether it ordered the last {unknown} messages before that. Publish again",
+                topic=topic,
+                node=remote.node,
+                reason="restarted",
+            )
+            error.unknown = unknown
+            raise error
+
+    def _full_queue(self, topic: str) -> str:
+        hosted = self._traffic.registry.local.get(topic)
+        if hosted is not None:
+            for link in hosted.links:
+                if link.room(self._traffic.sndhwm) == 0:
+                    return link.node
+            for link in hosted.links:
+                # It reads in a history that has no room left.
+                if hosted in link.lacks and not link.aside:
+                    return link.node
+            return self._node_id
+        remote = self._traffic.registry.host_of(topic)
+        return remote.node if remote is not None else "its host"
+
+    def _room(self, topic: str) -> int:
+        """Lock held. Room for a topic less what its lane holds. Raises if nobody hosts it."""
+        registry = self._traffic.registry
+        hosted = registry.local.get(topic)
+        if hosted is not None:
+            if self._traffic.refusing:
+                self._raise_no_quorum(topic)
+            room = self._traffic.room(hosted)
+        else:
+            remote = registry.host_of(topic)
+            if remote is None:
+                self._raise_no_host(topic)
+            if remote is None or remote.link is None:
+                node = remote.node if remote is not None else None
+                raise HostUnreachable(
+                    f"topic {topic!r}: its host, node {node}, can't be reached",
+                    topic=topic,
+                    node=node,
+                    reason="unreachable",
+                )
+            if remote.node in self._cluster.minorities:
+                raise NoQuorum(
+                    f"topic {topic!r}: its host, node {remote.node}, reaches no majority of its "
+                    "members and refuses publishes. It takes them again when it does",
+                    topic=topic,
+                    node=remote.node,
+                    reason="minority",
+                )
+            room = self._traffic.room_to(remote)
+        lane = self._lanes.get(topic)
+        if lane is None or lane.hosted is not hosted:
+            lane = self._lanes[topic] = Lane(topic, hosted)
+        lane.limit = min(LANE_MSGS, room)
+        return room - len(lane.buffer)
+
+    def _raise_no_quorum(self, topic: str) -> None:
+        view = self._cluster.views.view
+        reached = view.members & (view.reachable | {view.node})
+        needed = majority(len(view.members))
+        error = NoQuorum(
+            f"topic {topic!r}: this node, {view.node}, reaches {len(reached)} of "
+            f"{len(view.members)} members and needs {needed}. It takes publishes again when it "
+            "does; see view()",
+            topic=topic,
+            node=view.node,
+            limit=needed,
+            reason="minority",
+        )
+        error.missing = tuple(sorted(view.members - reached))
+        raise error
+
+    def _raise_no_host(self, topic: str) -> None:
+        routed = self._traffic.registry.routes.get(topic)
+        if routed is not None and routed not in self._cluster.nodes:
+            return
+        raise TopicNotFound(f"no topic {topic!r}: nobody hosts it", topic=topic)
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Waits until all that was accepted has reached the nodes it is for, of those connected.
+
+        TimedOut after ``timeout``; what was accepted goes on its way all the same.
+        """
+        until = deadline(timeout)
+        driver = self._driver
+        with driver.lock:
+            driver.check_open()
+            driver.flush_lanes()
+            nodes = self._cluster.nodes
+            sent = driver.wait(lambda: not any(link.has_unsent for link in nodes.values()), until)
+            nonces = [self._cluster.ping(link) for link in nodes.values()] if sent else []
+            driver.act()
+            pings = self._cluster.pings
+            if not sent or not driver.wait(lambda: not any(n in pings for n in nonces), until):
+                slow = sorted(
+                    {link.node for link in nodes.values() if link.has_unsent}
+                    | {pings[nonce].node for nonce in nonces if nonce in pings}
+                )
+                raise TimedOut(
+                    f"not everything has reached {', '.join(slow) or 'the peers'} in {timeout} s"
+                )
+
+
+def _fitting(batch: list[bytes], at: int, most: int) -> int:
+    """How many payloads go into a queue in one step: at least one, and about MANY_BYTES."""
+    step = batch[at : at + most]
+    if sum(map(len, step)) <= MANY_BYTES:
+        return len(step)
+    size = 0
+    for count, payload in enumerate(step, 1):
+        size += len(payload)
+        if size >= MANY_BYTES:
+            return count
+    return len(step)

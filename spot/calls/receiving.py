@@ -1,0 +1,223 @@
+"""Receiving.
+
+A delivery is decoded when it is taken, into ``_current``, from which ``recv`` pops without the
+lock. Once a
+descriptor was asked for, messages wait in ``_staged`` instead, under the lock, so that the
+descriptor stays exact.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+
+from spot.calls.base import Calls, deadline
+from spot.config import Config
+from spot.core.inbox import Delivery, Notice
+from spot.errors import Closed, HostUnreachable, InvalidArgument
+from spot.message import Message
+
+
+class ReceivingCalls(Calls):
+    """Taking messages, and being told of lost hosts."""
+
+    def __init__(self, config: Config, node_id: str) -> None:
+        super().__init__(config, node_id)
+        self._current: deque[Message] = deque()
+        self._staged: deque[Message] = deque()
+        self._taken: Delivery | None = None
+        self._ready_fd = -1
+
+    def recv(self, timeout: float | None = None) -> Message | None:
+        """The next message of any subscription; None when none came within ``timeout``.
+
+        Raises HostUnreachable once for each outage of a host of subscribed topics, after what
+        arrived from it before; the next call goes on. With several threads each message, and
+        each such error, goes to one of them.
+        """
+        try:
+            return self._current.popleft()
+        except IndexError:
+            return self._recv_slowly(timeout)
+
+    def _recv_slowly(self, timeout: float | None) -> Message | None:
+        until = deadline(timeout)
+        driver = self._driver
+        if driver.closed:
+            driver.check_open()
+        with driver.lock:
+            driver.check_open()
+            if timeout == 0 and not self._has_input():
+                driver.poll()
+            while True:
+                message = self._next_message()
+                if message is not None:
+                    return message
+                if not driver.wait(self._has_input, until):
+                    return None
+
+    def _has_input(self) -> bool:
+        return bool(self._traffic.inbox.items or self._current or self._staged)
+
+    def _next_message(self) -> Message | None:
+        """Lock held. Raises a notice; decodes the next delivery; None if there is nothing."""
+        current = self._current if self._ready_fd < 0 else self._staged
+        message: Message | None = None
+        while message is None:
+            try:
+                # Others pop without the lock: whether there is one shows in the popping only.
+                message = current.popleft()
+            except IndexError:
+                self._release_taken()
+                messages = self._open_next()
+                if not messages:
+                    break
+                current.extend(messages)
+        if self._ready_fd >= 0:
+            if not current:
+                # Who waits for the descriptor will not call before there is more.
+                self._release_taken()
+            self._signal_ready()
+        return message
+
+    def _release_taken(self) -> None:
+        """Lock held. The last delivery has been handed out: its credit goes back."""
+        if self._taken is not None:
+            taken, self._taken = self._taken, None
+            now = time.monotonic()
+            self._traffic.taken(taken, now)
+            if self._cluster.effects.touched or now >= self._cluster.deadline:
+                self._driver.act()
+
+    def recv_many(self, max_messages: int, timeout: float | None = None) -> list[Message]:
+        """Up to so many messages in one go: those that are there, or the first that come.
+
+        Empty after ``timeout``. A HostUnreachable comes with the next call, after what precedes it.
+        """
+        if not isinstance(max_messages, int) or max_messages < 1:
+            raise InvalidArgument(
+                f"max_messages must be a whole number from 1, not {max_messages!r}"
+            )
+        until = deadline(timeout)
+        driver = self._driver
+        found: list[Message] = []
+        with driver.lock:
+            driver.check_open()
+            if timeout == 0 and not self._has_input():
+                driver.poll()
+            while not self._gather(found, max_messages):
+                if not driver.wait(self._has_input, until):
+                    break
+            driver.act()
+        return found
+
+    def _gather(self, found: list[Message], most: int) -> bool:
+        """Lock held. Moves what is there to ``found``; raises a notice that stands before it."""
+        current = self._current if self._ready_fd < 0 else self._staged
+        inbox = self._traffic.inbox
+        while True:
+            # Others pop without the lock: each message goes to who pops it. None is no message.
+            with suppress(IndexError):
+                found.extend(islice(iter(current.popleft, None), most - len(found)))
+            if not current:
+                self._release_taken()
+            if len(found) == most or not inbox.items:
+                break
+            if found and isinstance(inbox.items[0], Notice):
+                break
+            messages = self._open_next()
+            room = most - len(found)
+            found += messages[:room]
+            current.extend(messages[room:])
+        self._signal_ready()
+        return bool(found)
+
+    def _open_next(self) -> list[Message]:
+        """Lock held. The messages of the next delivery, none if there is none; raises a notice."""
+        item = self._traffic.take()
+        if isinstance(item, Notice):
+            self._signal_ready()
+            raise _unreachable(item) from None
+        if item is None:
+            return []
+        self._taken = item
+        return item.messages()
+
+    def __iter__(self) -> Iterator[Message]:
+        """Messages as they come. It raises as ``recv`` does, can go on after that, and ends with
+        close.
+        """
+        return _Messages(self)
+
+    def fileno(self) -> int:
+        """A descriptor for select, poll or asyncio: readable while ``recv(0)`` would return or
+        raise.
+
+        After the first call of this, ``recv`` takes a slower way that keeps the descriptor exact.
+        """
+        with self._driver.lock:
+            self._driver.check_open()
+            if self._ready_fd < 0:
+                self._ready_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+                weakref.finalize(self, os.close, self._ready_fd).atexit = False
+                while self._current:
+                    try:
+                        # Others pop without the lock.
+                        self._staged.append(self._current.popleft())
+                    except IndexError:
+                        break
+                # The driver must not keep a node alive that the application has dropped.
+                signal_ready = weakref.WeakMethod(self._signal_ready)
+
+                def on_change() -> None:
+                    signal = signal_ready()
+                    if signal is not None:
+                        signal()
+
+                self._driver.on_change = on_change
+                self._signal_ready()
+            return self._ready_fd
+
+    def _signal_ready(self) -> None:
+        """Lock held. Brings the descriptor in line with what ``recv(0)`` would do."""
+        if self._ready_fd < 0:
+            return
+        if self._staged or self._traffic.inbox.items or self._driver.closing:
+            os.eventfd_write(self._ready_fd, 1)
+        else:
+            try:
+                os.eventfd_read(self._ready_fd)
+            except BlockingIOError:
+                return
+
+
+class _Messages(Iterator[Message]):
+    """An iteration over a node's messages, which can go on after an error."""
+
+    def __init__(self, node: ReceivingCalls) -> None:
+        self._node = node
+
+    def __next__(self) -> Message:
+        try:
+            message = self._node.recv()
+        except Closed:
+            raise StopIteration from None
+        assert message is not None
+        return message
+
+
+def _unreachable(notice: Notice) -> HostUnreachable:
+    topics = ", ".join(notice.topics[:5]) + (" ..." if len(notice.topics) > 5 else "")
+    return HostUnreachable(
+        f"node {notice.node}, which hosts {topics}, was lost: {notice.reason}. "
+        "SPOT reconnects by itself",
+        node=notice.node,
+        endpoint=notice.endpoint,
+        topics=notice.topics,
+        reason=notice.reason,
+    )

@@ -1,0 +1,35 @@
+"""``spot topics``: which topics a running cluster has, and where."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from spot.cli.joining import join, peer_option
+
+__all__ = ["command"]
+
+
+@click.command("topics", short_help="List topics and their hosts.")
+@click.option("--json", "as_json", is_flag=True, help="As a JSON list of topics with their hosts.")
+@peer_option
+def command(as_json: bool, peers: tuple[str, ...]) -> None:
+    """List every topic of the cluster and the node that hosts it."""
+    node, answers = join(peers)
+    with node:
+        name_of = {peer.endpoint: peer.node or peer.endpoint for peer in node.peers()}
+    hosts = sorted(
+        (topic, name_of.get(host, host)) for host, topics in answers.items() for topic in topics
+    )
+    if as_json:
+        click.echo(json.dumps([{"topic": topic, "host": host} for topic, host in hosts]))
+        return
+    table = Table()
+    table.add_column("topic")
+    table.add_column("host")
+    for topic, host in hosts:
+        table.add_row(topic, host)
+    Console(highlight=False).print(table)

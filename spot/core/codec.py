@@ -1,0 +1,659 @@
+"""What a frame looks like.
+
+A frame is a run of records; a record is ``type u8 | length u32 | body``, little-endian. Records
+of any type may share a frame, and are handled in order. A payload of LARGE bytes or more is
+not copied into the frame: its record (DATA_LARGE, PUBLISH_LARGE) holds all but the payload, which
+follows as the next part of the same ZeroMQ message, in the order of the records.
+
+Records with payloads are batches of one topic. Their body is::
+
+    topic id u32 | first sequence u64 | count u32 | size u32 | [count sizes u32] | payloads
+
+where ``size`` is that of every payload, or MIXED, and then the sizes stand before the payloads.
+Everything that a decoder here meets may come from a stranger: it raises ProtocolError, and
+nothing else, for whatever is not what it should be.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+PROTOCOL_VERSION = 1
+
+HELLO = 1
+CONFIRM = 2
+REFUSE = 3
+GOODBYE = 4
+HEARTBEAT = 5
+PING = 6
+PONG = 7
+QUERY = 8
+QUERY_RESP = 9
+TOPICS = 10
+TOPIC_GONE = 11
+INTEREST = 12
+INTEREST_GONE = 13
+CREDIT = 14
+HEAD = 15
+DATA = 16
+DATA_LARGE = 17
+PUBLISH = 18
+PUBLISH_LARGE = 19
+HEADS = 20
+SETTLED = 21
+NODE = 22
+NODE_GONE = 23
+QUORUM = 24
+FOLLOW = 25
+UNFOLLOW = 26
+FETCH = 27
+FETCHED = 28
+AGAIN = 29
+AGAIN_LARGE = 30
+FORWARD = 31
+FORWARD_LARGE = 32
+CONFIRMED = 33
+MEDLEY = 34
+BEGIN = 35
+
+WITH_LARGE = frozenset((DATA_LARGE, PUBLISH_LARGE, AGAIN_LARGE, FORWARD_LARGE))
+RELAYS_MAX = 2
+"""How many relays may stand between a publisher and a subscriber."""
+
+EXACT = 0
+PATTERN = 1
+POSITION = 2
+
+EVERYTHING = (1 << 64) - 1
+"""As how many of the newest: as many as the host holds."""
+
+LARGE = 64 * 1024
+MIXED = 0xFFFFFFFF
+SEQ_MAX = 1 << 62
+
+_RECORD = struct.Struct("<BI")
+_BATCH = struct.Struct("<IQII")
+_BATCH_RECORD = struct.Struct("<BIIQII")
+_TOPIC = struct.Struct("<IQQBBB")
+_NODE = struct.Struct("<QQQB")
+_FOLLOW = struct.Struct("<IQQ")
+_FETCH = struct.Struct("<IQQ")
+_LIVES = struct.Struct("<QQQQ")
+_GONE = struct.Struct("<IQ")
+_HEAD = struct.Struct("<IQQ")
+_INTEREST = struct.Struct("<BQQB")
+_HEARTBEAT = struct.Struct("<QQII")
+_SETTLED = struct.Struct("<QQ")
+_CREDIT = struct.Struct("<QQQQ")
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+
+RECORD_OVERHEAD = _RECORD.size
+BATCH_OVERHEAD = _BATCH_RECORD.size
+
+
+class ProtocolError(Exception):
+    """A peer sent what the protocol does not allow; the text says what."""
+
+
+class Batch(NamedTuple):
+    """The header of a decoded batch, and where its payloads are.
+
+    ``frame[start:end]`` holds the payloads of a small batch; ``large`` is the one of a large,
+    which may be a view (memoryview) of what the network brought.
+    ``sizes`` is None where all have ``size``.
+    """
+
+    topic_id: int
+    first: int
+    msgs: int
+    size: int
+    sizes: Sequence[int] | None
+    frame: bytes
+    start: int
+    end: int
+    large: bytes | None
+
+    @property
+    def payload_bytes(self) -> int:
+        return self.end - self.start if self.large is None else len(self.large)
+
+
+class TopicEntry(NamedTuple):
+    """An announced topic: the sender's number for it, its epoch, its newest sequence, its name,
+    whether the host only stands by, and the host's node id, which is empty for the sender's own.
+    """
+
+    topic_id: int
+    epoch: int
+    head: int
+    name: str
+    standby: bool = False
+    origin: str = ""
+
+
+class NodeEntry(NamedTuple):
+    """A node that can be reached through the sender: one life of it, the largest payload that can
+    go that way, and the relays on the way, nearest first, so the sender itself stands first.
+
+    ``complete`` says that all topics of the node have been announced.
+    """
+
+    node: str
+    started: int
+    random: int
+    bytes_max: int
+    path: tuple[str, ...]
+    complete: bool
+
+
+class Sender(NamedTuple):
+    """Whose publishes a FORWARD or CONFIRMED is about, and to which host: one life of each."""
+
+    host: str
+    node: str
+    started: int
+    random: int
+    host_started: int
+    host_random: int
+
+
+class InterestEntry(NamedTuple):
+    """A subscription as a peer tells it, and from where on it wants the stream.
+
+    ``kind`` is EXACT, PATTERN, or POSITION: not a subscription, but the position reached in a topic
+    that a pattern matches. The position is ``last`` of ``epoch``; where the epoch is 0 there is
+    none, and ``last`` says how many of the newest messages are to come first.
+    """
+
+    kind: int
+    epoch: int
+    last: int
+    name: str
+
+
+class Heartbeat(NamedTuple):
+    """``sent`` on the sender's clock, ``echo`` of the receiver's last with the time it was
+    ``held``, and ``heard``: how long ago the sender heard of the receiver. All in microseconds."""
+
+    sent: int
+    echo: int
+    held: int
+    heard: int
+
+
+def record(kind: int, body: bytes = b"") -> bytes:
+    return _RECORD.pack(kind, len(body)) + body
+
+
+def encode_batch(
+    kind: int, topic_id: int, first: int, payloads: Sequence[bytes]
+) -> tuple[bytes, int]:
+    """One DATA or PUBLISH record and the number of its payload bytes."""
+    count = len(payloads)
+    size = len(payloads[0])
+    if count == 1:
+        head = _BATCH_RECORD.pack(kind, _BATCH.size + size, topic_id, first, 1, size)
+        return head + payloads[0], size
+    sizes = list(map(len, payloads))
+    if sizes.count(size) == count:
+        total = size * count
+        head = _BATCH_RECORD.pack(kind, _BATCH.size + total, topic_id, first, count, size)
+        return b"".join((head, *payloads)), total
+    total = sum(sizes)
+    length = _BATCH.size + 4 * count + total
+    head = _BATCH_RECORD.pack(kind, length, topic_id, first, count, MIXED)
+    return b"".join((head, struct.pack(f"<{count}I", *sizes), *payloads)), total
+
+
+def encode_large(kind: int, topic_id: int, first: int, payload: bytes) -> bytes:
+    """The record of one large payload, which goes as a part of its own."""
+    return _BATCH_RECORD.pack(kind, _BATCH.size, topic_id, first, 1, len(payload))
+
+
+def batch_of(data: bytes, large: bytes | None) -> Batch:
+    """The batch of a DATA record that was encoded here."""
+    return decode_batch(data, _RECORD.size, len(data), large)
+
+
+def cut_batch(data: bytes, skip: int, count: int) -> tuple[bytes, int]:
+    """The record of ``count`` messages of a batch after its first ``skip``, and the number of its
+    payload bytes. No payload is looked at.
+    """
+    kind, _, topic_id, first, msgs, size = _BATCH_RECORD.unpack_from(data)
+    at = _BATCH_RECORD.size
+    first += skip
+    if size != MIXED:
+        at += skip * size
+        total = count * size
+        head = _BATCH_RECORD.pack(kind, _BATCH.size + total, topic_id, first, count, size)
+        return head + data[at : at + total], total
+    sizes = struct.unpack_from(f"<{msgs}I", data, at)
+    total = sum(sizes[skip : skip + count])
+    start = at + 4 * msgs + sum(sizes[:skip])
+    if count == 1:
+        head = _BATCH_RECORD.pack(kind, _BATCH.size + total, topic_id, first, 1, total)
+        return head + data[start : start + total], total
+    head = _BATCH_RECORD.pack(kind, _BATCH.size + 4 * count + total, topic_id, first, count, MIXED)
+    wanted = data[at + 4 * skip : at + 4 * (skip + count)]
+    return b"".join((head, wanted, data[start : start + total])), total
+
+
+def join_batches(datas: Sequence[bytes]) -> bytes:
+    """One record of several batches that follow one another. No payload is looked at."""
+    kind, _, topic_id, first, _, size = _BATCH_RECORD.unpack_from(datas[0])
+    at = _BATCH_RECORD.size
+    count = 0
+    sizes: list[bytes] = []
+    payloads: list[bytes] = []
+    uniform = size != MIXED
+    for data in datas:
+        _, _, _, _, msgs, each = _BATCH_RECORD.unpack_from(data)
+        count += msgs
+        start = at
+        if each == MIXED:
+            start += 4 * msgs
+            sizes.append(data[at:start])
+        else:
+            sizes.append(_U32.pack(each) * msgs)
+        payloads.append(data[start:])
+        uniform = uniform and each == size
+    if uniform:
+        sizes.clear()
+    body = b"".join((*sizes, *payloads))
+    length = _BATCH.size + len(body)
+    size = size if uniform else MIXED
+    return _BATCH_RECORD.pack(kind, length, topic_id, first, count, size) + body
+
+
+def payloads_of(batch: Batch) -> tuple[bytes, ...]:
+    """The payloads of a batch, each a bytes of its own."""
+    if batch.large is not None:
+        # Copied as it is handed out, not as it came: then there is one copy at a time.
+        return (bytes(batch.large),)
+    sizes = batch.sizes
+    if sizes is None:
+        if batch.size == 0:
+            return (b"",) * batch.msgs
+        return struct.unpack_from(f"{batch.size}s" * batch.msgs, batch.frame, batch.start)
+    frame = batch.frame
+    at = batch.start
+    found = []
+    for size in sizes:
+        found.append(frame[at : at + size])
+        at += size
+    return tuple(found)
+
+
+def records(parts: Sequence[bytes]) -> Iterator[tuple[int, int, int, bytes | None]]:
+    """Yields (type, start, end, large) of each record; start and end are of its body in
+    parts[0].
+    """
+    frame = parts[0]
+    size = len(frame)
+    at = 0
+    large_used = 1
+    while at < size:
+        if size - at < _RECORD.size:
+            raise ProtocolError(f"{size - at} bytes stand where a record should begin")
+        kind, length = _RECORD.unpack_from(frame, at)
+        start = at + _RECORD.size
+        at = start + length
+        if at > size:
+            raise ProtocolError(
+                f"record of type {kind} says {length} bytes, {size - start} are left"
+            )
+        large = None
+        if kind in WITH_LARGE:
+            if large_used >= len(parts):
+                raise ProtocolError("a large payload is missing")
+            large = parts[large_used]
+            large_used += 1
+        yield kind, start, at, large
+    if large_used != len(parts):
+        raise ProtocolError(f"{len(parts) - large_used} parts belong to no record")
+
+
+def is_one_batch(frame: bytes) -> bool:
+    """Whether a frame is a single DATA record."""
+    if len(frame) < BATCH_OVERHEAD or frame[0] != DATA:
+        return False
+    _, length = _RECORD.unpack_from(frame)
+    return bool(length == len(frame) - _RECORD.size)
+
+
+def decode_batch(frame: bytes, start: int, end: int, large: bytes | None) -> Batch:
+    if end - start < _BATCH.size:
+        raise ProtocolError(f"a batch has {end - start} bytes")
+    topic_id, first, count, size = _BATCH.unpack_from(frame, start)
+    start += _BATCH.size
+    left = end - start
+    if not 0 < first < SEQ_MAX or count == 0:
+        raise ProtocolError(f"a batch begins at sequence {first} and holds {count} messages")
+    sizes: Sequence[int] | None = None
+    if large is not None:
+        if count != 1 or size != len(large) or left:
+            raise ProtocolError("a large batch does not match its payload")
+    elif size == MIXED:
+        if count * 4 > left:
+            raise ProtocolError(f"a batch says {count} messages, {left} bytes are left")
+        sizes = struct.unpack_from(f"<{count}I", frame, start)
+        start += 4 * count
+        if sum(sizes) != end - start:
+            raise ProtocolError(f"a batch's sizes add up to {sum(sizes)}, not {end - start}")
+    elif count * size != left:
+        raise ProtocolError(f"a batch says {count} times {size} bytes, {left} are left")
+    elif size == 0 and count > 1 << 20:
+        raise ProtocolError(f"a batch says {count} empty messages")
+    return Batch(topic_id, first, count, size, sizes, frame, start, end, large)
+
+
+def _text(body: bytes, at: int, size: int) -> str:
+    if size == 0 or at + size > len(body):
+        raise ProtocolError("a name is empty or cut off")
+    try:
+        return body[at : at + size].decode()
+    except UnicodeDecodeError as error:
+        raise ProtocolError("a name is not UTF-8") from error
+
+
+def encode_topics(entries: Iterable[TopicEntry], *, complete: bool) -> bytes:
+    """TOPICS; ``complete`` says that all topics of the node have been announced on this link."""
+    parts = [b"\x01" if complete else b"\x00"]
+    for topic_id, epoch, head, name, standby, origin in entries:
+        encoded = name.encode()
+        host = origin.encode()
+        parts += (
+            _TOPIC.pack(topic_id, epoch, head, standby, len(encoded), len(host)),
+            encoded,
+            host,
+        )
+    return record(TOPICS, b"".join(parts))
+
+
+def decode_topics(body: bytes) -> tuple[bool, list[TopicEntry]]:
+    if not body:
+        raise ProtocolError("a topic list is cut off")
+    entries = []
+    at = 1
+    while at < len(body):
+        if len(body) - at < _TOPIC.size:
+            raise ProtocolError("a topic list is cut off")
+        topic_id, epoch, head, standby, size, host_size = _TOPIC.unpack_from(body, at)
+        at += _TOPIC.size
+        if not 0 < epoch < SEQ_MAX or head >= SEQ_MAX:
+            raise ProtocolError(f"a topic's epoch is {epoch} and its head {head}")
+        name = _text(body, at, size)
+        at += size
+        origin = _text(body, at, host_size) if host_size else ""
+        at += host_size
+        entries.append(TopicEntry(topic_id, epoch, head, name, bool(standby), origin))
+    return body[0] == 1, entries
+
+
+def _packed(words: Iterable[str]) -> bytes:
+    encoded = [word.encode() for word in words]
+    return b"".join([bytes((len(word),)) + word for word in encoded])
+
+
+def _unpacked(body: bytes, at: int, count: int) -> tuple[list[str], int]:
+    words = []
+    for _ in range(count):
+        if at >= len(body):
+            raise ProtocolError("a list of node ids is cut off")
+        size = body[at]
+        words.append(_text(body, at + 1, size))
+        at += 1 + size
+    return words, at
+
+
+def encode_node(entry: NodeEntry) -> bytes:
+    head = _NODE.pack(entry.started, entry.random, entry.bytes_max, entry.complete)
+    return record(NODE, head + _packed((entry.node, *entry.path)))
+
+
+def decode_node(body: bytes) -> NodeEntry:
+    """Raises ProtocolError also for a way that no node may announce."""
+    if len(body) < _NODE.size:
+        raise ProtocolError("a node's announcement is cut off")
+    started, random, bytes_max, complete = _NODE.unpack_from(body)
+    at = _NODE.size
+    words: list[str] = []
+    while at < len(body):
+        if len(words) > RELAYS_MAX:
+            raise ProtocolError(f"a way has more than {RELAYS_MAX} relays")
+        found, at = _unpacked(body, at, 1)
+        words += found
+    if len(words) < 2 or len(set(words)) < len(words):
+        raise ProtocolError(f"a way to a node is {' '.join(words)!r}")
+    return NodeEntry(words[0], started, random, bytes_max, tuple(words[1:]), bool(complete))
+
+
+def encode_follow(kind: int, topic_id: int, epoch: int = 0, last: int = 0) -> bytes:
+    """FOLLOW, with a position as in INTEREST, or UNFOLLOW."""
+    return record(kind, _FOLLOW.pack(topic_id, epoch, last))
+
+
+def decode_follow(body: bytes) -> tuple[int, int, int]:
+    if len(body) != _FOLLOW.size:
+        raise ProtocolError("what is followed is cut off")
+    topic_id, epoch, last = _FOLLOW.unpack(body)
+    if epoch and last >= SEQ_MAX:
+        raise ProtocolError(f"a position is {last} of {epoch}")
+    return topic_id, epoch, last
+
+
+def encode_fetch(kind: int, topic_id: int, first: int, last: int) -> bytes:
+    """FETCH of messages from first to last; or FETCHED, when ``first`` is where what is held begins
+    and nothing before it can be had.
+    """
+    return record(kind, _FETCH.pack(topic_id, first, last))
+
+
+def decode_fetch(body: bytes) -> tuple[int, int, int]:
+    if len(body) != _FETCH.size:
+        raise ProtocolError("what is fetched is cut off")
+    topic_id, first, last = _FETCH.unpack(body)
+    if first >= SEQ_MAX or last >= SEQ_MAX:
+        raise ProtocolError(f"messages {first} to {last} are fetched")
+    return topic_id, first, last
+
+
+def _sender(sender: Sender) -> bytes:
+    host, node, *lives = sender
+    return _LIVES.pack(*lives) + _packed((host, node))
+
+
+def _decode_sender(body: bytes, at: int) -> tuple[Sender, int]:
+    if len(body) - at < _LIVES.size:
+        raise ProtocolError("whose publishes these are is cut off")
+    lives = _LIVES.unpack_from(body, at)
+    (host, node), at = _unpacked(body, at + _LIVES.size, 2)
+    return Sender(host, node, *lives), at
+
+
+def forwarded(sender: Sender, data: bytes) -> bytes:
+    """A PUBLISH record (without its payload, if that is large) as FORWARD."""
+    kind = FORWARD if data[0] == PUBLISH else FORWARD_LARGE
+    return record(kind, _sender(sender) + data[_RECORD.size :])
+
+
+def decode_forward(
+    frame: bytes, start: int, end: int, large: bytes | None
+) -> tuple[Sender, Batch, bytes]:
+    """Also the batch as a PUBLISH record."""
+    sender, at = _decode_sender(frame[:end], start)
+    batch = decode_batch(frame, at, end, large)
+    kind = PUBLISH if large is None else PUBLISH_LARGE
+    return sender, batch, record(kind, frame[at:end])
+
+
+def encode_confirmed(sender: Sender, number: int, refused: int) -> bytes:
+    return record(CONFIRMED, _SETTLED.pack(number, refused) + _sender(sender))
+
+
+def decode_confirmed(body: bytes) -> tuple[Sender, int, int]:
+    if len(body) < _SETTLED.size:
+        raise ProtocolError("what became of publishes is cut off")
+    number, refused = _SETTLED.unpack_from(body)
+    sender, _ = _decode_sender(body, _SETTLED.size)
+    return sender, number, refused
+
+
+def topic_of(data: bytes) -> int:
+    """The topic's number in a record of a batch."""
+    return int.from_bytes(data[_RECORD.size : _RECORD.size + _U32.size], "little")
+
+
+def with_topic(data: bytes, topic_id: int) -> bytes:
+    """A record of a batch, under another number of its topic."""
+    at = _RECORD.size
+    return b"".join((data[:at], _U32.pack(topic_id), data[at + _U32.size :]))
+
+
+def with_kind(data: bytes, kind: int) -> bytes:
+    """A record as one of another type."""
+    return bytes((kind,)) + data[1:]
+
+
+def record_of(batch: Batch, kind: int, topic_id: int) -> bytes:
+    """The record of a batch that arrived, as it was but for its type and topic."""
+    if batch.large is not None:
+        return encode_large(kind, topic_id, batch.first, batch.large)
+    at = batch.start - (0 if batch.sizes is None else 4 * batch.msgs)
+    size = batch.size if batch.sizes is None else MIXED
+    body = batch.frame[at : batch.end]
+    length = _BATCH.size + len(body)
+    return _BATCH_RECORD.pack(kind, length, topic_id, batch.first, batch.msgs, size) + body
+
+
+def encode_gone(topic_id: int, head: int) -> bytes:
+    """TOPIC_GONE; the head is EVERYTHING where a relay does not know the last."""
+    return record(TOPIC_GONE, _GONE.pack(topic_id, head))
+
+
+def encode_head(topic_id: int, head: int, asked: int, kind: int = HEAD) -> bytes:
+    return record(kind, _HEAD.pack(topic_id, head, asked))
+
+
+def decode_head(body: bytes) -> tuple[int, int, int]:
+    """(topic id, newest sequence, how many INTEREST and FOLLOW were handled before) of HEAD or
+    BEGIN.
+    """
+    if len(body) != _HEAD.size:
+        raise ProtocolError("a topic's head is cut off")
+    topic_id, head, asked = _HEAD.unpack(body)
+    if head >= SEQ_MAX:
+        raise ProtocolError(f"a topic's head is {head}")
+    return topic_id, head, asked
+
+
+def decode_gone(body: bytes) -> tuple[int, int]:
+    """(topic id, newest sequence) of TOPIC_GONE."""
+    if len(body) != _GONE.size:
+        raise ProtocolError("a topic's head is cut off")
+    topic_id, head = _GONE.unpack(body)
+    if head >= SEQ_MAX and head != EVERYTHING:
+        raise ProtocolError(f"a topic's head is {head}")
+    return topic_id, head
+
+
+def encode_heads(heads: Sequence[tuple[int, int]]) -> bytes:
+    """HEADS, of (topic id, newest sequence)."""
+    return record(HEADS, b"".join([_GONE.pack(topic_id, head) for topic_id, head in heads]))
+
+
+def decode_heads(body: bytes) -> list[tuple[int, int]]:
+    if len(body) % _GONE.size:
+        raise ProtocolError("a list of heads is cut off")
+    heads = list(_GONE.iter_unpack(body))
+    for _, head in heads:
+        if head >= SEQ_MAX:
+            raise ProtocolError(f"a topic's head is {head}")
+    return heads
+
+
+def encode_settled(number: int, refused: int) -> bytes:
+    return record(SETTLED, _SETTLED.pack(number, refused))
+
+
+def decode_settled(body: bytes) -> tuple[int, int]:
+    """Up to which number the host has dealt with the receiver's publishes, and how many of them
+    it refused, as their topic had ended.
+    """
+    if len(body) != _SETTLED.size:
+        raise ProtocolError("what became of publishes is cut off")
+    number, refused = _SETTLED.unpack(body)
+    return number, refused
+
+
+def encode_interest(kind: int, entries: Iterable[InterestEntry]) -> bytes:
+    """INTEREST or INTEREST_GONE."""
+    parts = []
+    for sort, epoch, last, name in entries:
+        encoded = name.encode()
+        parts.append(_INTEREST.pack(sort, epoch, last, len(encoded)))
+        parts.append(encoded)
+    return record(kind, b"".join(parts))
+
+
+def decode_interest(body: bytes) -> list[InterestEntry]:
+    entries = []
+    at = 0
+    while at < len(body):
+        if len(body) - at < _INTEREST.size:
+            raise ProtocolError("an interest list is cut off")
+        kind, epoch, last, size = _INTEREST.unpack_from(body, at)
+        at += _INTEREST.size
+        if kind > POSITION or (epoch and last >= SEQ_MAX):
+            raise ProtocolError(f"an interest is of kind {kind}, its position {last} of {epoch}")
+        entries.append(InterestEntry(kind, epoch, last, _text(body, at, size)))
+        at += size
+    return entries
+
+
+def encode_heartbeat(beat: Heartbeat) -> bytes:
+    return record(HEARTBEAT, _HEARTBEAT.pack(*beat))
+
+
+def decode_heartbeat(body: bytes) -> Heartbeat:
+    if len(body) != _HEARTBEAT.size:
+        raise ProtocolError("a heartbeat is cut off")
+    return Heartbeat(*_HEARTBEAT.unpack(body))
+
+
+def encode_credit(limits: tuple[int, int, int, int]) -> bytes:
+    return record(CREDIT, _CREDIT.pack(*limits))
+
+
+def decode_credit(body: bytes) -> tuple[int, int, int, int]:
+    """Messages and bytes of DATA, then of PUBLISH, that may be sent since the link was made."""
+    if len(body) != _CREDIT.size:
+        raise ProtocolError("a credit is cut off")
+    messages, size, publishes, publishes_size = _CREDIT.unpack(body)
+    return messages, size, publishes, publishes_size
+
+
+def encode_quorum(taken: bool) -> bytes:
+    """QUORUM: whether the node takes publishes to its topics."""
+    return record(QUORUM, b"\x01" if taken else b"\x00")
+
+
+def decode_quorum(body: bytes) -> bool:
+    if len(body) != 1:
+        raise ProtocolError("a word on quorum is cut off")
+    return body != b"\x00"
+
+
+def encode_nonce(kind: int, nonce: int) -> bytes:
+    """PING, PONG, QUERY, QUERY_RESP."""
+    return record(kind, _U64.pack(nonce))
+
+
+def decode_nonce(body: bytes) -> int:
+    if len(body) != _U64.size:
+        raise ProtocolError("a ping or query is cut off")
+    (nonce,) = _U64.unpack(body)
+    return int(nonce)

@@ -1,0 +1,48 @@
+"""What the core wants done: collected while it decides, carried out by the driver afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spot.message import Event
+
+if TYPE_CHECKING:
+    from spot.core.link import Link
+
+Frame = tuple[bytes, ...]
+"""Records, and large payloads beside them; these may be views (memoryview) when they arrive."""
+
+
+class Effects:
+    """Frames to send, connections to make and to end, events to tell.
+
+    ``progress`` says that something happened which a blocked call may wait for, ``rerouted`` that
+    publishes to REMOTE topics may have another host, or none. ``strangers`` are connections that
+    were refused without a node id to name them by, and why.
+    """
+
+    __slots__ = (
+        "dials",
+        "events",
+        "hangups",
+        "progress",
+        "rerouted",
+        "sends",
+        "strangers",
+        "touched",
+    )
+
+    def __init__(self) -> None:
+        self.sends: list[tuple[bytes, Frame]] = []
+        self.dials: list[tuple[bytes, str]] = []
+        self.hangups: list[bytes] = []
+        self.events: list[Event] = []
+        self.strangers: list[tuple[bytes, str]] = []
+        self.touched: dict[Link, None] = {}
+        self.progress = False
+        self.rerouted = False
+
+    def control(self, link: Link, record: bytes) -> None:
+        """Queues a record that is exempt from credit."""
+        link.control.append(record)
+        self.touched[link] = None

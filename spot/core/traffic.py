@@ -1,0 +1,481 @@
+"""What arrives, what it costs in credit, and what this node publishes to other nodes' topics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from spot.core import batches, codec
+from spot.core.codec import Batch, ProtocolError, Sender
+from spot.core.effects import Effects
+from spot.core.greeting import Incarnation
+from spot.core.inbox import Delivery, Notice
+from spot.core.link import CHUNK_MSGS, Chunk, Flow, Ingress, Link, chunk_msgs
+from spot.core.ordering import Ordering
+from spot.core.publishing import Outbox
+from spot.core.registry import RemoteTopic, Way
+
+if TYPE_CHECKING:
+    from spot.core.medley import Medley
+
+FRAME_BYTES = 256 * 1024
+
+
+class Traffic(Ordering):
+    """The data side of a node: its own topics (Hosting, Ordering), and those of others."""
+
+    def __init__(
+        self,
+        node: str,
+        sndhwm: int,
+        rcvhwm: int,
+        history_total_bytes: int,
+        bytes_max: int,
+        effects: Effects,
+        me: Incarnation,
+    ) -> None:
+        super().__init__(node, sndhwm, rcvhwm, history_total_bytes, effects)
+        self.bytes_max = max(bytes_max, 2 * batches.CHUNK_BYTES)
+        self.me = me
+        # By node, how it can be reached, by the link that leads there.
+        self.ways: dict[str, dict[Link, Way]] = {}
+        self.outboxes: dict[str, Outbox] = {}
+        # By host: publishes of which nobody knows what became, until a publish has told.
+        self.unknown: dict[str, int] = {}
+
+    # Publishing to other hosts
+
+    def publish_remote(self, topic: RemoteTopic, payloads: Sequence[bytes]) -> None:
+        """Sends messages to the topic's host, which will order them.
+
+        If the last way to it has just ended, they wait for the next one.
+        """
+        outbox = self.outboxes.get(topic.node)
+        if outbox is None:
+            outbox = self.outboxes[topic.node] = Outbox(topic.incarnation)
+            outbox.carrier = self._carrier_to(topic.node, None)
+        elif outbox.incarnation != topic.incarnation:
+            self.lose_publishes(topic.node, len(payloads))
+            return
+        carrier = outbox.carrier
+        most = CHUNK_MSGS if carrier is None else chunk_msgs(carrier.link.window_msgs)
+        for batch in batches.cut(payloads, most):
+            chunk = batches.encoded(codec.PUBLISH, topic.topic_id, outbox.published + 1, batch)
+            outbox.keep(chunk, topic.name)
+            if outbox.carrier is not None:
+                number = self._number_on(outbox.carrier, topic.name)
+                if number is None:
+                    # It goes with the rest, when the topic is announced on that way.
+                    outbox.carrier = None
+                else:
+                    self._carry(outbox.carrier, chunk, number)
+
+    def room_to(self, topic: RemoteTopic) -> int:
+        """How many messages can be published to a REMOTE topic before the queue that they go into
+        is full. Its own messages may come by another way than publishes to its host go.
+        """
+        outbox = self.outboxes.get(topic.node)
+        carrier = self._carrier_to(topic.node, None) if outbox is None else outbox.carrier
+        if carrier is not None:
+            return carrier.link.publishes.room(self.sndhwm)
+        return self.sndhwm if outbox is None else max(0, self.sndhwm - outbox.unsettled)
+
+    def _number_on(self, way: Way, name: str) -> int | None:
+        topic = self.registry.ways.get((name, way.node), {}).get(way.link)
+        return None if topic is None else topic.topic_id
+
+    def _carrier_to(self, node: str, now: Way | None) -> Way | None:
+        """The way on which publishes go to a host: a link to it, else by the fewest relays."""
+        ways = [way for way in self.ways.get(node, {}).values() if way.is_complete]
+        return min(ways, key=lambda way: (way.rank, way is not now, way.path), default=None)
+
+    def _carry(self, way: Way, chunk: Chunk, number: int) -> None:
+        data = chunk.data if number == chunk.topic_id else codec.with_topic(chunk.data, number)
+        if way.path:
+            sender = self._sender(way.node, way.incarnation, self.node, self.me)
+            data = codec.forwarded(sender, data)
+        if data is not chunk.data:
+            chunk = Chunk(data, chunk.count, chunk.size, chunk.large, chunk.first)
+        way.link.publishes.queue(chunk)
+        self.effects.touched[way.link] = None
+
+    def steer_publishes(self, node: str, *, again: bool = False) -> None:
+        """Ways to a host came or went: what it has not dealt with goes by the best of them.
+
+        ``again``: something may have been lost on the way that it is.
+        """
+        outbox = self.outboxes.get(node)
+        if outbox is None:
+            return
+        carrier = self._carrier_to(node, outbox.carrier)
+        if carrier is outbox.carrier and not again:
+            return
+        outbox.carrier = carrier
+        if carrier is None:
+            return
+        if carrier.incarnation != outbox.incarnation:
+            del self.outboxes[node]
+            self.lose_publishes(node, outbox.unsettled)
+            return
+        most = chunk_msgs(carrier.link.window_msgs)
+        for chunk, name in outbox.kept:
+            # A topic that has ended has no number: the host refuses 0.
+            number = self._number_on(carrier, name) or 0
+            for first in range(max(chunk.first, outbox.settled + 1), chunk.last + 1, most):
+                self._carry(carrier, chunk.part(first, most), number)
+
+    def lose_publishes(self, node: str, count: int) -> None:
+        """Nobody can know what became of so many publishes to a host."""
+        if count:
+            self.counters.publish_unknown += count
+            self.unknown[node] = self.unknown.get(node, 0) + count
+
+    def on_settled(self, link: Link, number: int, refused: int) -> None:
+        """A host tells up to where it has dealt with the publishes to its topics."""
+        self._settle(self.outboxes.get(link.node), number, refused)
+
+    def on_confirmed(self, sender: Sender, number: int, refused: int) -> None:
+        """The same, through relays."""
+        outbox = self.outboxes.get(sender.host)
+        if outbox is None or number > outbox.published:
+            return
+        if sender == self._sender(sender.host, outbox.incarnation, self.node, self.me):
+            self._settle(outbox, number, refused)
+
+    @staticmethod
+    def _sender(host: str, host_life: Incarnation, node: str, life: Incarnation) -> Sender:
+        """The publishes of one life of a node to one life of a host, which have own numbers."""
+        return Sender(host, node, life.started, life.random, host_life.started, host_life.random)
+
+    def _settle(self, outbox: Outbox | None, number: int, refused: int) -> None:
+        if outbox is None or number > outbox.published or refused > number:
+            raise ProtocolError(f"publishes up to {number} are settled, which never were")
+        if refused > outbox.refused:
+            self.counters.publish_unknown += refused - outbox.refused
+            outbox.refused = refused
+        outbox.settle(number)
+
+    def settled(self, link: Link) -> bytes:
+        """SETTLED, and CONFIRMED to those behind the peer, if there is news."""
+        told = b""
+        publisher = link.publisher
+        if publisher is not None and publisher.back is None and publisher.told != publisher.settled:
+            publisher.told = publisher.settled
+            told = codec.encode_settled(publisher.settled, publisher.refused)
+        for node, each in link.forwarders.items():
+            if each.told != each.settled:
+                each.told = each.settled
+                sender = self._sender(self.node, self.me, node, each.incarnation)
+                told += codec.encode_confirmed(sender, each.settled, each.refused)
+        return told
+
+    # Asking
+
+    def ask(self, link: Link, record: bytes) -> None:
+        """Sends an INTEREST or FOLLOW. A HEAD says how many of them its sender had handled."""
+        link.asks += 1
+        self.effects.control(link, record)
+
+    def asked_anew(self, link: Link, name: str, *, pattern: bool, was_wanted: bool) -> None:
+        """A subscription has begun; what came for one that ended before is not for it."""
+        if not link.has_unasked:
+            return
+        if pattern:
+            # Which topics others match as well is not known before they are announced.
+            alone = len(self.subscriptions.patterns) == 1
+            link.renewed_pattern = link.asks if alone else 0
+        elif not was_wanted:
+            link.renewed[name] = link.asks
+
+    def unasked(self, link: Link, name: str, *, pattern: bool) -> None:
+        """A subscription has ended."""
+        link.has_unasked = True
+        if pattern:
+            return
+        if self.subscriptions.wants(name):
+            link.renewed.setdefault(name, 0)
+        else:
+            link.renewed.pop(name, None)
+
+    def asked_for(self, link: Link, name: str) -> int:
+        """The number of the INTEREST whose answer begins a topic that was announced just now."""
+        if name in self.subscriptions.topics:
+            return link.renewed.get(name, 0)
+        if self.subscriptions.patterns:
+            return link.renewed.get(name, link.renewed_pattern)
+        return 0
+
+    # Arrivals
+
+    def _is_listened(self, topic: RemoteTopic) -> bool:
+        """Whether this node takes the topic from that peer, and not from itself or another."""
+        return self.registry.listened(topic.name) is topic
+
+    def _is_active(self, topic: RemoteTopic) -> bool:
+        """Whether it is the way on which the topic is taken from its host."""
+        return self.registry.active(topic.name, topic.node) is topic
+
+    def _is_wanted(self, topic: RemoteTopic) -> bool:
+        return topic.name in self.subscriptions.positions or self.subscriptions.wants(topic.name)
+
+    def on_data(self, link: Link, batch: Batch) -> None:
+        self.take_in(link, batch, self._charge(link, batch))
+
+    def take_in(self, link: Link, batch: Batch, size: int) -> None:
+        """Messages of a topic that the link has paid for, with so many bytes."""
+        topic = link.topics.get(batch.topic_id)
+        if topic is not None and self.registry.relayed:
+            self.relay(topic, batch)
+        if topic is None or not self._is_wanted(topic) or not self._is_active(topic):
+            self.consumed(link, link, batch.msgs, size)
+            return
+        position = self._position(topic.name, topic.node)
+        first = batch.first
+        last = first + batch.msgs - 1
+        if not self._is_listened(topic):
+            position.follow(topic.epoch, last)
+            self.consumed(link, link, batch.msgs, size)
+            return
+        if position.epoch == 0 or topic.asked:
+            # Every stream begins with a HEAD: this was under way to an earlier one.
+            self.consumed(link, link, batch.msgs, size)
+            return
+        skip = 0
+        if position.epoch == topic.epoch and first <= position.last:
+            skip = min(batch.msgs, position.last + 1 - first)
+            self.counters.duplicates += skip
+            if skip == batch.msgs:
+                self.consumed(link, link, batch.msgs, size)
+                return
+        self._note_missed(position.advance(topic.epoch, first + skip - 1))
+        self.inbox.deliver(
+            Delivery(
+                topic.name,
+                topic.node,
+                topic.epoch,
+                first + skip,
+                position.deliver(last),
+                link,
+                batch.msgs,
+                size,
+                batch=batch,
+                skip=skip,
+            )
+        )
+        self.effects.progress = True
+
+    def on_head(self, link: Link, topic_id: int, head: int, asked: int) -> None:
+        """Nothing up to here will come any more, to who had sent so many INTEREST and FOLLOW."""
+        topic = link.topics.get(topic_id)
+        if topic is None:
+            return
+        if topic in link.awaiting:
+            link.awaiting.discard(topic)
+            self.effects.progress = True
+        self.relay_head(topic, head, asked)
+        if asked >= topic.asked:
+            topic.asked = 0
+        if not self._is_wanted(topic) or not self._is_active(topic):
+            return
+        position = self._position(topic.name, topic.node)
+        if not self._is_listened(topic):
+            position.follow(topic.epoch, head)
+        elif not topic.asked:
+            self._note_missed(position.advance(topic.epoch, head))
+
+    def on_begin(self, link: Link, topic_id: int, head: int, asked: int) -> None:
+        """A subscription to what was fed already begins here, once the HEAD has come: it is told
+        first, as that waits for credit, and the link may end meanwhile.
+        """
+        topic = link.topics.get(topic_id)
+        if topic is None or asked < topic.asked or not self._is_wanted(topic):
+            return
+        position = self._position(topic.name, topic.node)
+        if position.epoch == 0 and self._is_listened(topic) and self._is_active(topic):
+            position.advance(topic.epoch, head)
+
+    def on_heads(self, link: Link, heads: list[tuple[int, int]]) -> None:
+        """All up to here was sent: what has not come is asked for again."""
+        lacking: list[codec.InterestEntry] = []
+        for topic_id, head in heads:
+            topic = link.topics.get(topic_id)
+            if topic is None or not self._is_listened(topic):
+                continue
+            if topic.followed:
+                self.ask_again(topic, head)
+                continue
+            position = self.subscriptions.position(topic.name, topic.node)
+            if position is not None and position.epoch == topic.epoch and position.last < head:
+                lacking.append(
+                    codec.InterestEntry(codec.POSITION, topic.epoch, position.last, topic.name)
+                )
+        if lacking:
+            self.ask(link, codec.encode_interest(codec.INTEREST, lacking))
+
+    def on_final(self, topic: RemoteTopic, head: int) -> None:
+        """The epoch of a REMOTE topic ended in an orderly way."""
+        position = self.subscriptions.position(topic.name, topic.node)
+        if position is None or position.epoch != topic.epoch or not self._is_active(topic):
+            return
+        if not self._is_listened(topic):
+            position.follow(topic.epoch, head)
+        self._note_missed(position.finish(head))
+
+    # Publishes of others
+
+    def on_publish(self, link: Link, batch: Batch, now: float) -> None:
+        """A peer's messages for a topic hosted here: ordered when its subscribers have room."""
+        size = self._charge(link.publishes, batch)
+        last = batch.first + batch.msgs - 1
+        if not link.ingress:
+            link.ingress_since = now
+        link.ingress.append(Ingress(batch.topic_id, codec.payloads_of(batch), size, last))
+
+    def on_forward(
+        self, link: Link, sender: Sender, batch: Batch, record: bytes, now: float
+    ) -> None:
+        """Messages of a node behind the peer, or of the peer for a host behind this node."""
+        size = self._charge(link.publishes, batch)
+        is_host = sender.host == self.node
+        if is_host and Incarnation(sender.host_started, sender.host_random) != self.me:
+            # An earlier life was meant: what is meant for this one has the same numbers.
+            self.consumed(link, link.publishes, batch.msgs, size)
+            return
+        last = batch.first + batch.msgs - 1
+        if not link.ingress:
+            link.ingress_since = now
+        if is_host:
+            found = Ingress(batch.topic_id, codec.payloads_of(batch), size, last, sender)
+        else:
+            chunk = Chunk(record, batch.msgs, size, batch.large, batch.first)
+            found = Ingress(batch.topic_id, (), size, last, sender, chunk)
+        link.ingress.append(found)
+
+    # Credit
+
+    def _charge(self, flow: Flow, batch: Batch | Medley) -> int:
+        size = batch.payload_bytes
+        flow.recv_msgs += batch.msgs
+        flow.recv_bytes += size
+        if flow.recv_msgs > flow.granted_msgs:
+            raise ProtocolError(
+                f"{flow.recv_msgs} messages were sent, credit was given for {flow.granted_msgs}"
+            )
+        if flow.recv_bytes - size >= flow.granted_bytes + self.bytes_max:
+            raise ProtocolError(
+                f"{flow.recv_bytes} bytes were sent, credit was given for {flow.granted_bytes}"
+            )
+        return size
+
+    def consumed(self, link: Link, flow: Flow, count: int, size: int) -> None:
+        """Messages of the link were taken (or dropped): the peer may send as many more."""
+        flow.consumed_msgs += count
+        flow.consumed_bytes += size
+        if link.is_up and flow.grant(self.rcvhwm):
+            settled = b"" if flow is link else self.settled(link)
+            self.effects.control(link, codec.encode_credit(link.credit) + settled)
+
+    def take(self) -> Delivery | Notice | None:
+        """The next of the inbox, to be handed out; ``taken`` is called when that is done."""
+        item = self.inbox.take()
+        if isinstance(item, Delivery):
+            self.counters.recv_msgs += item.count - item.skip
+            self.counters.recv_bytes += item.size
+        return item
+
+    def taken(self, delivery: Delivery, now: float) -> None:
+        """All messages of a delivery were handed out: the peer gets its credit back."""
+        if delivery.link is not None:
+            self.consumed(delivery.link, delivery.link, delivery.count, delivery.size)
+            return
+        here = self.here
+        here.msgs -= delivery.count
+        here.size -= delivery.size
+        self.effects.progress = True
+        self.now = now
+        if here.aside and here.msgs == 0:
+            self.end_aside(here)
+        if here.lacks:
+            self.replay_here()
+        if self.stuck:
+            self.go_on(now)
+
+    # Links
+
+    def link_up(self, link: Link) -> None:
+        """A peer was greeted: what it published before is known."""
+        link.publisher = self.publishers.find(link.node, link.incarnation, newest=True)
+        assert link.publisher is not None
+        link.publisher.told = 0
+        outbox = self.outboxes.get(link.node)
+        if outbox is not None and outbox.incarnation != link.incarnation:
+            del self.outboxes[link.node]
+            self.lose_publishes(link.node, outbox.unsettled)
+        self.add_way(Way(link.node, link.incarnation, link.bytes_max, (), link))
+
+    def add_way(self, way: Way) -> None:
+        way.link.ways[way.node] = way
+        self.ways.setdefault(way.node, {})[way.link] = way
+
+    def end_way(self, way: Way) -> None:
+        """A way to a node is lost: what went by it goes by another, if there is one."""
+        way.link.ways.pop(way.node, None)
+        ways = self.ways.get(way.node, {})
+        if ways.get(way.link) is way:
+            del ways[way.link]
+            if not ways:
+                del self.ways[way.node]
+        self.steer_publishes(way.node)
+
+    def link_down(self, link: Link, why: str) -> None:
+        self.stop_feeding(link)
+        self.forget_ends(link.node, link.ended)
+        for way in link.ways.values():
+            self.forget_ends(way.node, way.ended)
+        link.ingress.clear()
+        self.stuck.pop(link, None)
+        for forwarder in link.forwarders.values():
+            forwarder.back = None
+        link.forwarders.clear()
+        link.out.clear()
+        link.publishes.out.clear()
+        link.awaiting.clear()
+        for remote in list(link.topics.values()):
+            self.registry.end_way(remote)
+        for way in list(link.ways.values()):
+            self.end_way(way)
+        self.renew_offers(why)
+        for remote in link.topics.values():
+            self.resteer(remote.name, remote.node)
+        self.effects.touched.pop(link, None)
+        self.effects.progress = True
+        self.effects.rerouted = True
+
+    def forget_ends(self, node: str, names: set[str]) -> None:
+        """Other epochs may come and go before the way is back: nobody will tell of them."""
+        for name in names:
+            position = self.subscriptions.position(name, node)
+            if position is not None:
+                position.final = False
+
+    # Relays
+
+    def resteer(self, name: str, node: str) -> None:
+        """The ways to a host's topic are not what they were."""
+        raise NotImplementedError
+
+    def renew_offers(self, why: str) -> None:
+        """Other nodes can be reached through this one than before."""
+        raise NotImplementedError
+
+    def relay(self, topic: RemoteTopic, batch: Batch) -> None:
+        """A batch of a REMOTE topic that others may want."""
+        raise NotImplementedError
+
+    def relay_head(self, topic: RemoteTopic, head: int, asked: int) -> None:
+        """Nothing up to here will come any more of a REMOTE topic that others may want."""
+        raise NotImplementedError
+
+    def ask_again(self, topic: RemoteTopic, head: int) -> None:
+        """All up to here was sent of a followed topic: what has not come is asked for again."""
+        raise NotImplementedError

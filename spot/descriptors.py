@@ -1,0 +1,57 @@
+"""What the kernel knows of a connected descriptor that belongs to libzmq, and how to end it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+_TCP_INFO_BYTES = 256
+_TCP_INFO_BYTES_RECEIVED = 128
+
+Names = tuple[object, object]
+
+
+def _probe(fd: int) -> socket.socket:
+    """A socket of one's own on the same connection. Raises OSError if the descriptor is closed."""
+    return socket.socket(fileno=os.dup(fd))
+
+
+def names_of(fd: int) -> Names | None:
+    """The two addresses of a connection, (own, peer's); None if it has ended."""
+    try:
+        with _probe(fd) as probe:
+            return probe.getsockname(), probe.getpeername()
+    except OSError:
+        return None
+
+
+def bytes_received(fd: int) -> int | None:
+    """How many bytes have arrived on a connection; None where the kernel doesn't say.
+
+    libzmq hands over a frame when it is complete. TCP_INFO (Linux) counts what has arrived of it.
+    """
+    if not hasattr(socket, "TCP_INFO"):
+        return None
+    try:
+        with _probe(fd) as probe:
+            info = probe.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    except OSError:
+        return None
+    if len(info) < _TCP_INFO_BYTES_RECEIVED + 8:
+        return None
+    (received,) = struct.unpack_from("=Q", info, _TCP_INFO_BYTES_RECEIVED)
+    return int(received)
+
+
+def hang_up(fd: int, names: Names) -> None:
+    """Ends a connection, if the descriptor is still the one with these names.
+
+    libzmq can't close one accepted connection; it does when it reads the end of the stream.
+    """
+    try:
+        with _probe(fd) as probe:
+            if (probe.getsockname(), probe.getpeername()) == names:
+                probe.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return

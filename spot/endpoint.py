@@ -1,0 +1,64 @@
+"""Endpoints: ``tcp://host:port``, ``tcp://[::1]:port``, ``ipc:///path``, ``inproc://name``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from spot.errors import InvalidArgument
+
+__all__ = ["Endpoint", "parse_endpoint"]
+
+_TCP = re.compile(r"^(\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/\s]+)):(?P<port>\d{1,5}|\*)$")
+_IPC_PATH_BYTES_MAX = 107
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A parsed endpoint. ``host`` and ``port`` are those of tcp, ``name`` that of the others."""
+
+    text: str
+    transport: str
+    host: str = ""
+    port: int = 0
+    name: str = ""
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether the host is an IPv6 address."""
+        return ":" in self.host
+
+
+def parse_endpoint(text: object, *, setting: str = "endpoint", binding: bool = False) -> Endpoint:
+    """Parses an endpoint, or raises InvalidArgument that says what is wrong with it.
+
+    For binding, ``*`` as the host stands for every interface, and port 0 or ``*`` for any free
+    port.
+    """
+    if not isinstance(text, str):
+        raise InvalidArgument(f"{setting} must be a str, not {type(text).__name__}: {text!r:.80}")
+
+    def bad(why: str) -> InvalidArgument:
+        return InvalidArgument(f"{setting} {text!r:.120}: {why}", endpoint=str(text))
+
+    transport, sep, rest = text.partition("://")
+    if not sep or transport not in ("tcp", "ipc", "inproc"):
+        raise bad("it must begin with tcp://, ipc:// or inproc://")
+    if any(ord(char) < 32 or ord(char) == 127 for char in text):
+        raise bad("it contains a control character")
+    if transport != "tcp":
+        if not rest:
+            raise bad("the name is missing")
+        if transport == "ipc" and len(rest.encode()) > _IPC_PATH_BYTES_MAX:
+            raise bad(f"the path is longer than {_IPC_PATH_BYTES_MAX} bytes")
+        return Endpoint(text, transport, name=rest)
+    match = _TCP.match(rest)
+    if match is None:
+        raise bad("it must be tcp://host:port")
+    host = match["v6"] or match["host"]
+    port = 0 if match["port"] == "*" else int(match["port"])
+    if port > 65535:
+        raise bad(f"port {port} is larger than 65535")
+    if not binding and (port == 0 or host == "*"):
+        raise bad("a peer needs a host and a port from 1 to 65535")
+    return Endpoint(text, transport, host=host, port=port)

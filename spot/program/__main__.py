@@ -1,0 +1,36 @@
+"""``python -m spot.program``: the node program, set by ``SPOT_*`` variables alone.
+
+``spot node`` is the same with flags. This one needs nothing but the library, and starts sooner.
+``--check`` and ``--check --json`` do what they do there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from spot.errors import InvalidArgument
+from spot.program.health import check
+from spot.program.run import run
+from spot.program.settings import ProgramSettings
+
+EXIT_USAGE = 2
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code of the program."""
+    if arguments[:1] == ["--check"] and arguments[1:] in ([], ["--json"]):
+        return check(os.environ.get("SPOT_CONTROL", ""), as_json=arguments[1:] == ["--json"])
+    if arguments:
+        print(f"spot.program: takes --check or nothing, not {arguments}", file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        settings = ProgramSettings.from_env()
+    except InvalidArgument as error:
+        print(f"spot.program: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return run(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

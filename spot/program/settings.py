@@ -1,0 +1,100 @@
+"""What one node program does: the node's own settings and a few for the program around it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from spot.config import Config
+from spot.core.names import check_topic
+from spot.errors import InvalidArgument
+
+__all__ = ["HISTORY_NONE", "HISTORY_STDOUT", "PROGRAM_VARIABLES", "ProgramSettings"]
+
+HISTORY_STDOUT = "-"
+HISTORY_NONE = "none"
+LOG_FORMATS = ("text", "json")
+RATE_MAX = 1_000_000.0
+
+PROGRAM_VARIABLES = (
+    "SPOT_RATE",
+    "SPOT_PUBLISH",
+    "SPOT_PAYLOAD_BYTES",
+    "SPOT_HISTORY",
+    "SPOT_CONTROL",
+    "SPOT_LOG_FORMAT",
+)
+"""The variables that belong to the program; all others belong to ``spot.Config``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramSettings:
+    """The settings of one ``spot node``."""
+
+    config: Config
+    """Those of the node itself. Its ``topics`` are what the program publishes to."""
+    rate: float = 0.0
+    """Messages a second to each topic, the node's own and those of ``publish``. 0: none."""
+    publish: tuple[str, ...] = ()
+    """Topics of other nodes to publish to; the node's own among them count as its own."""
+    payload_bytes: int = 64
+    """Size of a published payload; never less than its counter needs."""
+    history: str = HISTORY_STDOUT
+    """File that the history is appended to. ``-`` is standard output, ``none`` is nowhere."""
+    control: str | None = None
+    """Path of the unix socket that answers ``spot node --check``. None: there is none."""
+    log_format: str = "text"
+    """``text`` or ``json``; the log goes to standard error."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> ProgramSettings:
+        """The settings of the environment (default ``os.environ``).
+
+        A variable that is set but empty counts as unset. The log level of the program is ``info``
+        unless ``SPOT_LOG_LEVEL`` says otherwise. Raises InvalidArgument naming the variable.
+        """
+        environ = os.environ if environ is None else environ
+        given = {name: text.strip() for name, text in environ.items() if text.strip()}
+        log_format = given.get("SPOT_LOG_FORMAT", "text").lower()
+        if log_format not in LOG_FORMATS:
+            raise InvalidArgument(
+                f"SPOT_LOG_FORMAT must be one of {', '.join(LOG_FORMATS)}, not {log_format!r}"
+            )
+        config = Config.from_env({"SPOT_LOG_LEVEL": "info", **given})
+        payload_bytes = int(
+            _number(given, "SPOT_PAYLOAD_BYTES", 64, high=config.max_message_bytes, whole=True)
+        )
+        return cls(
+            config=config,
+            rate=_number(given, "SPOT_RATE", 0.0, high=RATE_MAX),
+            publish=_topics(given, "SPOT_PUBLISH"),
+            payload_bytes=payload_bytes,
+            history=given.get("SPOT_HISTORY", HISTORY_STDOUT),
+            control=given.get("SPOT_CONTROL"),
+            log_format=log_format,
+        )
+
+
+def _topics(given: Mapping[str, str], variable: str) -> tuple[str, ...]:
+    topics = tuple(part.strip() for part in given.get(variable, "").split(",") if part.strip())
+    try:
+        return tuple(check_topic(topic) for topic in topics)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{variable}={given[variable]!r}: {error}") from error
+
+
+def _number(
+    given: Mapping[str, str], variable: str, default: float, *, high: float, whole: bool = False
+) -> float:
+    wanted = "a whole number" if whole else "a number"
+    text = given.get(variable)
+    if text is None:
+        return default
+    try:
+        value = float(int(text)) if whole else float(text)
+    except ValueError:
+        raise InvalidArgument(f"{variable} must be {wanted}, not {text!r}") from None
+    if not 0 <= value <= high:
+        raise InvalidArgument(f"{variable} must be {wanted} from 0 to {high:.0f}, not {text!r}")
+    return value

@@ -1,0 +1,183 @@
+"""Publishes numbered messages at a rate.
+
+A payload begins with a decimal counter, which counts from 1 in each life of the program: so
+whoever receives it can tell what was lost, repeated or invented without trusting SPOT's own
+sequence numbers. A counter is never used twice, not even when its publish raised. What goes to
+topics of other nodes also says who published it, and in which of its lives, as others may publish
+there, too, and a message may arrive when its publisher has begun another life.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING, NamedTuple
+
+from spot.errors import Closed, SpotError
+
+if TYPE_CHECKING:
+    from spot import Spot
+    from spot.program.recorder import Recorder
+    from spot.program.settings import ProgramSettings
+
+__all__ = [
+    "Publisher",
+    "Traffic",
+    "counter_of",
+    "numbered_payload",
+    "publish_numbered",
+    "publisher_of",
+]
+
+NAP_MIN_S = 0.001
+"""A shorter wait costs more than it spreads: at higher rates messages leave in small bursts."""
+IDLE_S = 0.05
+"""A publisher without topics looks so often whether it has been given one."""
+BEHIND_MAX_S = 1.0
+"""A publisher held up for longer goes on from now, rather than send all it owes at once."""
+_DIGITS_MAX = 20
+_LIFE_BYTES_MAX = 20
+_NAME_BYTES_MAX = 255
+
+
+class Publisher(NamedTuple):
+    """Who published a message to a topic of another node."""
+
+    life: str
+    """What tells this life of the program from its others: letters and digits."""
+    node: str
+
+
+class Traffic:
+    """What one node publishes: to its own topics, and to REMOTE ones, each on a thread of its own.
+
+    So a REMOTE topic whose host is slow holds up no other. Both end with ``quiet``.
+    """
+
+    def __init__(self, node: Spot, recorder: Recorder, settings: ProgramSettings) -> None:
+        self._node = node
+        self._recorder = recorder
+        self._settings = settings
+        self.life = f"{time.time_ns():x}"
+        """What payloads say beside the node's id, so that counters of two lives are not mixed."""
+        self._own = list(settings.config.topics)
+        self._remote = [topic for topic in settings.publish if topic not in self._own]
+        self._quiet = threading.Event()
+        # Each is held while its thread publishes.
+        self._publishing_own = threading.Lock()
+        self._publishing_remote = threading.Lock()
+
+    def publish_own(self) -> None:
+        """Publishes to the node's own topics until ``quiet``."""
+        with self._publishing_own:
+            self._publish(self._own, None)
+
+    def publish_remote(self) -> None:
+        """Publishes to the topics of ``settings.publish`` until ``quiet``."""
+        with self._publishing_remote:
+            self._publish(self._remote, Publisher(self.life, self._node.node_id))
+
+    def add(self, topic: str) -> None:
+        """Publishes to this topic of the node from now on, too."""
+        if topic not in (*self._own, *self._remote):
+            self._own.append(topic)
+
+    def drop(self, topic: str) -> None:
+        """Publishes to this topic of the node no more."""
+        if topic in self._own:
+            self._own.remove(topic)
+
+    def quiet(self, timeout: float) -> bool:
+        """Publishes no more. Whether every publish under way has returned within ``timeout`` s."""
+        self._quiet.set()
+        until = time.monotonic() + timeout
+        for publishing in (self._publishing_own, self._publishing_remote):
+            if not publishing.acquire(timeout=max(until - time.monotonic(), 0)):
+                return False
+            publishing.release()
+        return True
+
+    def _publish(self, topics: Collection[str], publisher: Publisher | None) -> None:
+        publish_numbered(
+            self._node,
+            self._recorder,
+            topics,
+            rate=self._settings.rate,
+            payload_bytes=self._settings.payload_bytes,
+            stopped=self._quiet,
+            publisher=publisher,
+        )
+
+
+def numbered_payload(counter: int, size: int, publisher: Publisher | None = None) -> bytes:
+    """The counter, a space, and dots up to ``size`` bytes; the counter alone if more don't fit.
+
+    With a publisher: counter, ``@``, life, ``@``, node and a space, even if that is larger than
+    ``size``.
+    """
+    if publisher is not None:
+        return f"{counter}@{publisher.life}@{publisher.node} ".encode().ljust(size, b".")
+    digits = b"%d" % counter
+    return (digits + b" ").ljust(size, b".") if size > len(digits) else digits
+
+
+def counter_of(data: bytes) -> int | None:
+    """The counter that a payload begins with. None: the payload is not a numbered one."""
+    digits = data[:_DIGITS_MAX].split(b" ", 1)[0].split(b"@", 1)[0]
+    return int(digits) if digits.isdigit() else None
+
+
+def publisher_of(data: bytes) -> Publisher | None:
+    """The publisher that a payload tells beside its counter. None: it tells none."""
+    if b"@" not in data[: _DIGITS_MAX + 1]:  # nearly all payloads
+        return None
+    head, space, _ = data[: _DIGITS_MAX + _LIFE_BYTES_MAX + _NAME_BYTES_MAX + 3].partition(b" ")
+    digits, _, rest = head.partition(b"@")
+    life, _, name = rest.partition(b"@")
+    if not (space and name and digits.isdigit() and life.isalnum()):
+        return None
+    return Publisher(life.decode(), name.decode(errors="replace"))
+
+
+def publish_numbered(
+    node: Spot,
+    recorder: Recorder,
+    topics: Collection[str],
+    *,
+    rate: float,
+    payload_bytes: int,
+    stopped: threading.Event,
+    publisher: Publisher | None = None,
+) -> None:
+    """Publishes to each topic ``rate`` times a second (more than 0) until ``stopped`` is set.
+
+    ``topics`` may change meanwhile. An error of SPOT is recorded, and the next message tried when
+    its time comes. ``publisher``: what payloads name as theirs; None: they name none.
+    """
+    counter = 0
+    due = time.monotonic()
+    while not stopped.is_set():
+        now = time.monotonic()
+        if not topics:
+            stopped.wait(IDLE_S)
+            due = time.monotonic()
+            continue
+        if due > now:
+            stopped.wait(max(due - now, NAP_MIN_S))
+            continue
+        if now - due > BEHIND_MAX_S:
+            due = now
+        due += 1 / rate
+        counter += 1
+        payload = numbered_payload(counter, payload_bytes, publisher)
+        for topic in tuple(topics):
+            at = time.monotonic()
+            try:
+                node.publish(topic, payload)
+            except Closed:
+                return
+            except SpotError as error:
+                recorder.publish_error(at, topic, counter, error)
+            else:
+                recorder.publish(at, topic, counter)

@@ -1,0 +1,68 @@
+"""How checkers put what they found into a ``Finding``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spot.testbed.checkers.account import Account, Published
+from spot.testbed.evidence import Finding, Verdict
+
+__all__ = ["Wrongs", "counted", "judged", "lost_text", "not_exercised", "nothing_seen"]
+
+SHOWN_MAX = 5
+
+
+class Wrongs:
+    """What is wrong: all of it counted, the first few kept in words."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.shown: list[str] = []
+
+    def add(self, text: str, count: int = 1) -> None:
+        """One more wrong thing, or ``count`` of them told in one text."""
+        self.count += count
+        if len(self.shown) < SHOWN_MAX:
+            self.shown.append(text)
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """For the finding."""
+        return tuple(self.shown)
+
+
+def judged(guarantee: str, wrongs: Wrongs, summary: str, unseen: Sequence[str] = ()) -> Finding:
+    """Fail if anything was wrong, unknown if something was not seen, else pass."""
+    if wrongs.count:
+        return Finding(guarantee, Verdict.FAIL, summary, wrongs.details)
+    if unseen:
+        return Finding(guarantee, Verdict.UNKNOWN, summary, tuple(unseen[:SHOWN_MAX]))
+    return Finding(guarantee, Verdict.PASS, summary)
+
+
+def nothing_seen(guarantee: str, why: str) -> Finding:
+    """Unknown: what should have been there to judge was not."""
+    return Finding(guarantee, Verdict.UNKNOWN, f"nothing observed: {why}")
+
+
+def not_exercised(guarantee: str, why: str) -> Finding:
+    """Unknown, as nothing in this run could have broken the guarantee."""
+    return Finding(guarantee, Verdict.UNKNOWN, f"not exercised: {why}", is_exercised=False)
+
+
+def counted(number: int, what: str) -> str:
+    """``1 message``, ``12,400 messages``."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def lost_text(
+    account: Account, node: str, published: Published, lost: Sequence[tuple[int, float]], when: str
+) -> str:
+    """What a node never received. ``lost``: counters and times of publishing, in order."""
+    counter, at = lost[0]
+    _, last = lost[-1]
+    return (
+        f"{node} never received {counted(len(lost), 'message')} that {published.span.node} "
+        f"published to {published.topic}, from message {counter} at {account.clock(at)} to "
+        f"{account.clock(last)}, {when}"
+    )

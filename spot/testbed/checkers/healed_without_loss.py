@@ -1,0 +1,35 @@
+"""healed-without-loss: what breaks and heals within the history loses nothing."""
+
+from __future__ import annotations
+
+from spot.testbed.checkers.account import account_of
+from spot.testbed.checkers.deliveries import deliveries
+from spot.testbed.checkers.finding import Wrongs, counted, judged, lost_text, not_exercised
+from spot.testbed.evidence import Evidence, Finding
+
+__all__ = ["healed_without_loss"]
+
+NAME = "healed-without-loss"
+
+
+def healed_without_loss(evidence: Evidence) -> Finding:
+    """Whether all came that was published while the way was broken, as far as history held it.
+
+    That it came once and in order, and that ``missed`` was 0 then, others judge: no-duplicate,
+    order and no-silent-gap.
+    """
+    account = account_of(evidence)
+    found = deliveries(account)
+    wrongs = Wrongs()
+    for one in found:
+        if one.unhealed:
+            text = lost_text(account, one.node, one.published, one.unhealed, "and history held")
+            wrongs.add(text, len(one.unhealed))
+    healed = sum(one.healed for one in found)
+    overrun = sum(one.overrun for one in found)
+    if not healed and not wrongs.count:
+        return not_exercised(NAME, "no message was published while the way to a node was broken")
+    summary = f"{counted(healed, 'message')} came after a heal, {wrongs.count:,} never"
+    if overrun:
+        summary += f"; {overrun:,} were more than history is sure to hold"
+    return judged(NAME, wrongs, summary)

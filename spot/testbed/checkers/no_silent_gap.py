@@ -1,0 +1,171 @@
+"""no-silent-gap: every message says how many of its topic were missed just before it."""
+
+from __future__ import annotations
+
+from spot.testbed.checkers.account import Account, Arrival, Published, Stream, account_of
+from spot.testbed.checkers.deliveries import unobserved
+from spot.testbed.checkers.finding import Wrongs, counted, judged, nothing_seen
+from spot.testbed.checkers.outages import alarm_slack, breaks
+from spot.testbed.evidence import Evidence, Finding
+
+__all__ = ["no_silent_gap"]
+
+NAME = "no-silent-gap"
+
+
+def no_silent_gap(evidence: Evidence) -> Finding:
+    """Whether ``missed`` is what was published in between and did not come, by the counters.
+
+    Where others than the host publish to a topic, too, the order in which the host took their
+    messages is known from sequence numbers alone: there ``missed`` is held to those.
+    """
+    account = account_of(evidence)
+    messages = sum(len(stream.arrivals) for stream in account.streams)
+    if not messages:
+        return nothing_seen(NAME, "no node received a message")
+    wrongs = Wrongs()
+    missed = unknown = 0
+    for stream in account.streams:
+        is_mixed = any(_is_foreign(one) and not _is_invented(one) for one in stream.arrivals)
+        before: Arrival | None = None
+        for arrival in stream.arrivals:
+            if _is_invented(arrival):
+                continue
+            if arrival.missed is None:
+                unknown += 1
+            else:
+                missed += arrival.missed
+            wrong = _wrong(account, stream, before, arrival, is_mixed)
+            if wrong:
+                wrongs.add(
+                    f"{stream.node} was told with message {arrival.counter} of {stream.topic} at "
+                    f"{account.clock(arrival.at)} that it missed {_text(arrival.missed)}: {wrong}"
+                )
+            if before is None or not _is_older(before, arrival):
+                before = arrival
+    summary = f"{counted(messages, 'message')} received, {missed:,} told as missed"
+    if unknown:
+        summary += f", {unknown:,} times an unknown number"
+    summary += f"; {wrongs.count:,} of these figures wrong"
+    return judged(NAME, wrongs, summary, unobserved(account))
+
+
+def _text(missed: int | None) -> str:
+    return "an unknown number" if missed is None else f"{missed:,}"
+
+
+def _is_invented(arrival: Arrival) -> bool:
+    """Nobody published it, so it has no place among what was: no-invention's."""
+    return arrival.counter is not None and arrival.source is None
+
+
+def _is_foreign(arrival: Arrival) -> bool:
+    """Whether it was not the program of its host that published it."""
+    return arrival.source is None or arrival.source.span.node != arrival.host
+
+
+def _is_older(before: Arrival, arrival: Arrival) -> bool:
+    """Repeated and out of order: those are other guarantees', and leave the position alone."""
+    if before.source is not arrival.source or before.counter is None or arrival.counter is None:
+        return False
+    return arrival.counter <= before.counter
+
+
+def _wrong(
+    account: Account, stream: Stream, before: Arrival | None, arrival: Arrival, is_mixed: bool
+) -> str | None:
+    """What is wrong with the number that came with a message. None: nothing."""
+    if before is None:
+        return _first_wrong(account, stream, arrival)
+    if before.host != arrival.host:
+        return None  # how far another host of the topic had come can't be compared
+    if is_mixed:
+        return _mixed_wrong(before, arrival)
+    if before.source is None or arrival.source is None:
+        return None
+    if _is_older(before, arrival):
+        return None
+    assert before.counter is not None
+    assert arrival.counter is not None
+    if before.source is arrival.source:
+        actual = before.source.between(before.counter, arrival.counter)
+        # A node that was killed may not have recorded what it published last.
+        unrecorded = max(0, arrival.counter - max(before.counter, before.source.last) - 1)
+        if arrival.missed is not None and 0 <= arrival.missed - actual <= unrecorded:
+            return None
+        if arrival.missed is None and before.epoch != arrival.epoch:
+            return None if _was_apart(account, stream, before, arrival) else _known(actual)
+        return f"{actual:,} were published in between"
+    return _next_life_wrong(account, stream, before, arrival)
+
+
+def _first_wrong(account: Account, stream: Stream, arrival: Arrival) -> str | None:
+    if arrival.missed == 0:
+        return None
+    # The position begins when the subscription is in force, which may be before an outage.
+    if any(
+        stream.span.began < outage.began < arrival.at
+        for outage in breaks(account, stream.node, arrival.host)
+    ):
+        return None
+    return "it is the first of its subscription"
+
+
+def _mixed_wrong(before: Arrival, arrival: Arrival) -> str | None:
+    if before.epoch != arrival.epoch or before.seq is None or arrival.seq is None:
+        return None
+    actual = arrival.seq - before.seq - 1
+    if actual < 0 or arrival.missed == actual:
+        return None
+    return f"by its sequence number {actual:,} are lacking"
+
+
+def _known(actual: int) -> str:
+    return f"it is known: {actual:,}"
+
+
+def _next_life_wrong(
+    account: Account, stream: Stream, before: Arrival, arrival: Arrival
+) -> str | None:
+    """The host has ended and begun again in between."""
+    old, new = before.source, arrival.source
+    assert old is not None
+    assert new is not None
+    assert before.counter is not None
+    assert arrival.counter is not None
+    if new.span.number < old.span.number:
+        return None  # the order's
+    least = old.after(before.counter) + new.between(0, arrival.counter)
+    # Lives in between that this node never saw leave no trace.
+    most = least + old.tail + _in_between(account, old, new)
+    if arrival.missed is None:
+        if old.span.is_killed or _was_apart(account, stream, before, arrival):
+            return None
+        return _known(least)
+    if least <= arrival.missed <= most:
+        return None
+    return f"{least:,} were published in between"
+
+
+def _in_between(account: Account, old: Published, new: Published) -> int:
+    return sum(
+        len(one.accepted) + one.tail
+        for (node, number, topic), one in account.published.items()
+        if node == old.span.node
+        and topic == old.topic
+        and old.span.number < number < new.span.number
+    )
+
+
+def _was_apart(account: Account, stream: Stream, before: Arrival, arrival: Arrival) -> bool:
+    """Whether the node may not have heard how far its host had come when the epoch ended.
+
+    A host that merely left has said so to all with whom it had a link.
+    """
+    return any(
+        outage.ended + alarm_slack(account) >= before.at
+        and outage.began <= arrival.at
+        and not (outage.notice == "left" and arrival.host in outage.gone)
+        for outage in breaks(account, stream.node, arrival.host)
+        if stream.node != arrival.host
+    )

@@ -1,0 +1,66 @@
+"""replay-overrun: what the history no longer held is counted, to the message."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from spot.testbed.checkers.account import Arrival, Published, account_of
+from spot.testbed.checkers.deliveries import deliveries
+from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
+from spot.testbed.evidence import Evidence, Finding
+
+__all__ = ["replay_overrun"]
+
+NAME = "replay-overrun"
+
+
+def replay_overrun(evidence: Evidence) -> Finding:
+    """Whether the sum of ``missed`` is what is lacking, where an outage outlasted the history.
+
+    The first that came and the last that came say from where to where. That the rest of the history
+    did come is judged by loss-only-in-faults. A topic to which several publish is left to
+    no-silent-gap: only sequence numbers say in which order the host took what is lacking.
+    """
+    account = account_of(evidence)
+    over = {(one.node, one.published) for one in deliveries(account) if one.overrun}
+    wrongs = Wrongs()
+    lacking = told = 0
+    for stream in account.streams:
+        if any(
+            one.source is not None and one.source.span.node != one.host for one in stream.arrivals
+        ):
+            continue
+        for source, group in groupby(stream.arrivals, key=lambda arrival: arrival.source):
+            if source is None or (stream.node, source) not in over:
+                continue
+            arrivals = list(group)
+            gone, said = _lacking(source, arrivals), _told(arrivals)
+            lacking += gone
+            told += said
+            if not gone <= said <= gone + _unrecorded(source, arrivals):
+                wrongs.add(
+                    f"{stream.node} lacks {gone:,} messages of {stream.topic}, which "
+                    f"{source.span.node} published between message {arrivals[0].counter} at "
+                    f"{account.clock(arrivals[0].at)} and {arrivals[-1].counter} at "
+                    f"{account.clock(arrivals[-1].at)}, and was told of {said:,}"
+                )
+    if not lacking and not told:
+        return not_exercised(NAME, "no outage outlasted the history of a topic")
+    summary = f"{counted(lacking, 'message')} lacking, {told:,} told as missed"
+    return judged(NAME, wrongs, summary)
+
+
+def _lacking(source: Published, arrivals: list[Arrival]) -> int:
+    """How many were published from the first that came to the last, and did not come."""
+    came = {one.counter for one in arrivals if one.counter in source.accepted}
+    first, last = arrivals[0].counter or 0, arrivals[-1].counter or 0
+    return source.between(first - 1, last + 1) - len(came)
+
+
+def _unrecorded(source: Published, arrivals: list[Arrival]) -> int:
+    """What a node that was killed may have published last, and not recorded."""
+    return max(0, (arrivals[-1].counter or 0) - source.last)
+
+
+def _told(arrivals: list[Arrival]) -> int:
+    return sum(one.missed or 0 for one in arrivals[1:])

@@ -1,0 +1,44 @@
+"""The views that nodes recorded: whom each said that it reaches, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from spot.testbed.checkers.account import Account, LifeSpan
+
+__all__ = ["SeenView", "view_at", "views_of"]
+
+
+class SeenView(NamedTuple):
+    """One view of one life of a node."""
+
+    at: float
+    version: int
+    reachable: frozenset[str]
+    quorum: bool | None
+    conflicts: Mapping[str, list[str]]
+
+
+def views_of(account: Account, span: LifeSpan) -> list[SeenView]:
+    """All views of a life, by when they began."""
+    key = ("views", span.node, span.number)
+    if key not in account.memo:
+        account.memo[key] = [
+            SeenView(
+                record.at,
+                int(record.fields.get("version", 0)),
+                frozenset(record.fields.get("reachable", ())),
+                record.fields.get("quorum"),
+                record.fields.get("conflicts", {}),
+            )
+            for record in span.of("view")
+        ]
+    found: list[SeenView] = account.memo[key]
+    return found
+
+
+def view_at(account: Account, span: LifeSpan, at: float) -> SeenView | None:
+    """The view that a life had at a time. None: it had recorded none yet."""
+    earlier = [view for view in views_of(account, span) if view.at <= at]
+    return earlier[-1] if earlier else None

@@ -1,0 +1,184 @@
+"""What a run of a cluster under faults leaves to be judged: histories, fault windows, phases.
+
+Faults make ``FaultWindow``s, the runner puts them and the nodes' histories into ``Evidence``,
+checkers turn that into ``Finding``s, and reports show all of it. Everything here is plain data.
+All times are seconds of ``CLOCK_MONOTONIC``, which the processes and containers of one machine
+share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from spot.testbed.history import History
+from spot.testbed.topology import Topology
+
+__all__ = [
+    "Bounds",
+    "Effect",
+    "Evidence",
+    "FaultWindow",
+    "Finding",
+    "Notice",
+    "Phases",
+    "Proof",
+    "Verdict",
+]
+
+
+class Verdict(StrEnum):
+    """What can be said of a guarantee, or of a whole run."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+    """The infrastructure failed, nothing was observed, or a fault was not proved to have acted."""
+
+    @classmethod
+    def of(cls, verdicts: Iterable[Verdict]) -> Verdict:
+        """Of several: fail outranks unknown, and unknown outranks pass. Of none: unknown."""
+        found = set(verdicts)
+        if cls.FAIL in found:
+            return cls.FAIL
+        return cls.PASS if found == {cls.PASS} else cls.UNKNOWN
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 fail, 3 unknown; 2 is a usage error."""
+        return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3}[self]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What showed, or did not show, that a fault acted (or that it was healed)."""
+
+    wanted: str
+    """What had to be seen, such as ``connections to the edge b-to-a are refused``."""
+    shown: bool
+    seen: str
+    """What was seen, such as ``refused after 0.3 ms``."""
+
+
+Notice = Literal["closed", "silent", "left", "maybe", "none"]
+"""How the ends of what a fault breaks learn of it: their connection closes; it falls silent; a
+goodbye comes; they may or may not be told, as it may be over before; or links must not be lost."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a fault does to nodes and links, as a pure function of the topology."""
+
+    severed: frozenset[tuple[str, str]] = frozenset()
+    """Ordered pairs (from, to): what the first sends does not reach the second."""
+    notice: Notice = "none"
+    down: frozenset[str] = frozenset()
+    """Nodes that do not run while it lasts (crashed, stopped, not yet started)."""
+    paused: frozenset[str] = frozenset()
+    """Nodes that are held still, links open."""
+    slowed: frozenset[tuple[str, str]] = frozenset()
+    """Ordered pairs whose bytes come late or slowly, and come."""
+
+    @property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """The unordered pairs (sorted tuples) whose link can't be up while it lasts."""
+        return frozenset((min(pair), max(pair)) for pair in self.severed)
+
+
+@dataclass(frozen=True)
+class FaultWindow:
+    """One fault of a run: when it acted, on what, and what proves it."""
+
+    name: str
+    """The kind, such as ``cut``."""
+    target: str
+    """On what, such as ``a b``."""
+    effect: Effect
+    began: float
+    """Just before the first thing that it did."""
+    acted: float
+    """When all of it was done."""
+    healing: float | None
+    """Just before the first thing that healed it. None: it was never healed."""
+    healed: float | None
+    """When all of it was undone."""
+    proofs: tuple[Proof, ...] = ()
+    error: str | None = None
+    """Why it could not be applied or healed. None: it was."""
+
+    @property
+    def text(self) -> str:
+        """As it is written in a scenario: ``cut a b``."""
+        return f"{self.name} {self.target}".strip()
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether it is known to have acted."""
+        return self.error is None and bool(self.proofs) and all(one.shown for one in self.proofs)
+
+
+@dataclass(frozen=True)
+class Phases:
+    """When each part of a run began."""
+
+    started: float
+    """Before the first node was started."""
+    ready: float | None
+    """All nodes up and synchronised. None: never."""
+    healed: float | None
+    """Every fault of the plan had been healed."""
+    recovered: float | None
+    """All links were up and every node synchronised again. None: never."""
+    quiet: float | None
+    """Nodes were told to publish no more."""
+    stopped: float | None
+    """Nodes were told to leave. Of a run that was cut short: until when it can be judged."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The times that the nodes' settings promise, in seconds."""
+
+    peer_timeout: float = 2.0
+    heartbeat: float = 0.5
+    reconnect_min: float = 0.1
+    reconnect_max: float = 5.0
+    stable_after: float = 2.0
+    send_timeout: float = 1.0
+
+    @property
+    def silence(self) -> float:
+        """The latest at which a silent link is noticed."""
+        return self.peer_timeout + min(self.heartbeat, self.peer_timeout / 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Everything that a run has left. Equal to itself only: it may be large."""
+
+    topology: Topology
+    histories: Mapping[str, History]
+    """By node name. A node without records has an empty history."""
+    faults: tuple[FaultWindow, ...]
+    phases: Phases
+    bounds: Bounds
+    trouble: tuple[str, ...] = ()
+    """What failed in the testbed itself, in words: a proxy that died, a node that ended unasked."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one checker says of one run."""
+
+    guarantee: str
+    """The name in ``docs/guarantees.md``."""
+    verdict: Verdict
+    summary: str
+    """One line with figures: ``12,400 messages received once, 0 twice``."""
+    details: tuple[str, ...] = field(default=())
+    """The first few things that are wrong, or why nothing can be said; each names node and time."""
+    is_exercised: bool = True
+    """False: there was nothing in this run that the guarantee could have failed on, and the verdict
+    is unknown."""

@@ -1,0 +1,113 @@
+"""blackhole: bytes vanish, one way or both, and the connection stays open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from spot.testbed.evidence import Effect, Proof
+from spot.testbed.faults.canary import Canary, Ended
+from spot.testbed.faults.edge_proofs import edge_text
+from spot.testbed.faults.fault import Action, Proofs
+from spot.testbed.faults.on_edges import OneEdge, ToxicOnEdge, check_towards, directions
+from spot.testbed.faults.wording import options_text
+
+if TYPE_CHECKING:
+    from spot.testbed.cluster import Cluster
+    from spot.testbed.faults.wording import Words
+    from spot.testbed.topology import Topology
+
+__all__ = ["Blackhole"]
+
+SILENCE_S = 0.3
+"""Bytes that pass take a few milliseconds; those that have not come by then, will not."""
+SILENCE_BETWEEN_S = 0.1
+"""The same, while only one direction of two is closed yet."""
+
+
+@dataclass(frozen=True)
+class Blackhole(OneEdge):
+    """A silent fault, as by a firewall that drops. ``towards``: the node that hears nothing any
+    more; None: both.
+    """
+
+    towards: str | None = None
+
+    name: ClassVar[str] = "blackhole"
+    usage: ClassVar[str] = "blackhole A B [towards=A]"
+    summary: ClassVar[str] = "bytes vanish, both ways or towards one; the connection stays open"
+    proof: ClassVar[str] = (
+        "the pair dials the edge; a canary that passed it before hears nothing, or is not heard"
+    )
+    watch: ClassVar[str] = (
+        "nothing at first; both ends raise HostUnreachable within peer_timeout and a heartbeat"
+    )
+
+    @classmethod
+    def parse(cls, words: Words) -> Self:
+        """See ``Fault``."""
+        return cls(words.node(), words.node(), words.text("towards"))
+
+    @property
+    def target(self) -> str:
+        """See ``Fault``."""
+        return f"{super().target} {options_text({'towards': self.towards})}".strip()
+
+    def check(self, topology: Topology) -> None:
+        """See ``Fault``."""
+        super().check(topology)
+        check_towards(self, self.towards)
+
+    def effect(self, topology: Topology) -> Effect:
+        """See ``Fault``."""
+        return Effect(severed=directions(self, self.towards), notice="silent")
+
+    def action(self, cluster: Cluster) -> Action:
+        """See ``Fault``."""
+        return _Silence(cluster, self, "timeout", self.towards, timeout=0)
+
+
+class _Silence(ToxicOnEdge):
+    _listener_deaf: Proof | None = None
+
+    def apply(self) -> None:
+        """Towards the listener first: that can only be seen while its answers still pass."""
+        if self._towards is None:
+            self.link.add_toxic(self._toxic, towards=self.link.listener, **self._attributes)
+            self._listener_deaf = self._not_heard(SILENCE_BETWEEN_S)
+            self.link.add_toxic(self._toxic, towards=self.link.dialler, **self._attributes)
+        else:
+            super().apply()
+
+    def prove(self) -> Proofs:
+        """See ``Action``."""
+        if self._towards == self.link.listener:
+            return (self._not_heard(SILENCE_S),)
+        proofs = [self._nothing_comes()]
+        if self._listener_deaf is not None:
+            proofs.append(self._listener_deaf)
+        return proofs
+
+    def _nothing_comes(self) -> Proof:
+        wanted = f"on {edge_text(self.link)} nothing comes from {self.link.listener}"
+        try:
+            with Canary(self.link.address) as canary:
+                heard = canary.hear(SILENCE_S)
+        except Ended as error:
+            return Proof(wanted, False, str(error))
+        if heard is not None:
+            return Proof(wanted, False, f"it greeted after {heard * 1000:.1f} ms")
+        return Proof(wanted, True, f"no byte in {SILENCE_S:g} s, the connection open")
+
+    def _not_heard(self, silence_s: float) -> Proof:
+        wanted = f"on {edge_text(self.link)} nothing reaches {self.link.listener}"
+        try:
+            with Canary(self.link.address) as canary:
+                if canary.hear(1.0) is None:
+                    return Proof(wanted, False, f"{self.link.listener} did not greet either")
+                answered = canary.prompt(silence_s)
+        except Ended as error:
+            return Proof(wanted, False, str(error))
+        if answered is not None:
+            return Proof(wanted, False, f"it answered after {answered * 1000:.1f} ms")
+        return Proof(wanted, True, f"it greeted, and did not answer in {silence_s:g} s")

@@ -1,0 +1,43 @@
+"""cut: the link's connection ends at once, and new ones are refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from spot.testbed.evidence import Effect
+from spot.testbed.faults.fault import Action
+from spot.testbed.faults.on_edges import CutEdges, OneEdge, both_ways
+
+if TYPE_CHECKING:
+    from spot.testbed.cluster import Cluster
+    from spot.testbed.faults.wording import Words
+    from spot.testbed.topology import Topology
+
+__all__ = ["Cut"]
+
+
+@dataclass(frozen=True)
+class Cut(OneEdge):
+    """A loud cut, as by a firewall that rejects: both ends see their connection close."""
+
+    name: ClassVar[str] = "cut"
+    usage: ClassVar[str] = "cut A B"
+    summary: ClassVar[str] = "the connection closes at once, and new ones are refused"
+    proof: ClassVar[str] = "the pair dials the edge, and connections to it are refused"
+    watch: ClassVar[str] = (
+        "both ends raise HostUnreachable at once; one dials again, after 0.1 s to 5 s each time"
+    )
+
+    @classmethod
+    def parse(cls, words: Words) -> Self:
+        """See ``Fault``."""
+        return cls(words.node(), words.node())
+
+    def effect(self, topology: Topology) -> Effect:
+        """See ``Fault``."""
+        return Effect(severed=both_ways(self.a, self.b), notice="closed")
+
+    def action(self, cluster: Cluster) -> Action:
+        """See ``Fault``."""
+        return CutEdges(cluster, both_ways(self.a, self.b))

@@ -1,0 +1,109 @@
+"""What a fault is: a named value that can be checked, applied, proved and healed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from spot.testbed.evidence import Effect, Proof
+
+if TYPE_CHECKING:
+    from spot.testbed.cluster import Cluster
+    from spot.testbed.faults.wording import Words
+    from spot.testbed.topology import Topology
+
+__all__ = ["Action", "Fault", "Proofs", "WithoutTarget"]
+
+Proofs = Iterable[Proof]
+
+
+class Action(ABC):
+    """One fault on one cluster, for one time. Calls may raise ClusterError and OSError.
+
+    The order is prepare, apply, prove, undo, prove_undone. Another process may call undo and
+    prove_undone alone, so undo must do without what apply has learned, and may come twice.
+    """
+
+    def prepare(self) -> Proofs:
+        """Looks whether the fault can be applied, and proves what must hold before."""
+        return ()
+
+    @abstractmethod
+    def apply(self) -> None:
+        """Does it. If it raises, what it has done until then is undone by ``undo``."""
+
+    @abstractmethod
+    def prove(self) -> Proofs:
+        """Shows that it acts now."""
+
+    @abstractmethod
+    def undo(self) -> None:
+        """Undoes all of it: it tries everything, and raises at the end."""
+
+    @abstractmethod
+    def prove_undone(self) -> Proofs:
+        """Shows that it does not act any more."""
+
+
+@dataclass(frozen=True)
+class Fault(ABC):
+    """A fault as a value. ``str(fault)`` is what ``parse_fault`` takes."""
+
+    name: ClassVar[str]
+    usage: ClassVar[str]
+    """How it is written."""
+    summary: ClassVar[str]
+    """What it does, in a line."""
+    proof: ClassVar[str]
+    """What must be seen for it to be proved, in a line."""
+    watch: ClassVar[str]
+    """What SPOT does then, and where to see it, in a line."""
+    needs_proxies: ClassVar[bool] = False
+    """Whether it acts on edges, so that the cluster must be proxied."""
+    is_momentary: ClassVar[bool] = False
+    """Whether it is over as soon as it was applied, with nothing to undo."""
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, words: Words) -> Self:
+        """The fault of these words, without its name. Raises BadFault."""
+
+    @property
+    @abstractmethod
+    def target(self) -> str:
+        """What it acts on, as written after the name."""
+
+    @abstractmethod
+    def effect(self, topology: Topology) -> Effect:
+        """What it does to the nodes and links of this topology."""
+
+    @abstractmethod
+    def check(self, topology: Topology) -> None:
+        """Raises UnknownNode or BadFault when it can't act on this topology."""
+
+    @abstractmethod
+    def action(self, cluster: Cluster) -> Action:
+        """What applies it to this cluster, once."""
+
+    def is_kept(self, backend: str) -> bool:
+        """Whether it lasts only while the process that applied it goes on."""
+        return False
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.target}".strip()
+
+
+class WithoutTarget(Fault):
+    """A fault whose name says all: nothing is written after it."""
+
+    @classmethod
+    def parse(cls, words: Words) -> Self:
+        """See ``Fault``."""
+        return cls()
+
+    @property
+    def target(self) -> str:
+        """See ``Fault``."""
+        return ""

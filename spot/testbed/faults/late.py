@@ -1,0 +1,52 @@
+"""late: a node that is started after the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from spot.testbed.errors import ClusterError
+from spot.testbed.evidence import Effect
+from spot.testbed.faults.fault import Action, Proofs
+from spot.testbed.faults.on_nodes import NodeDown, OneNode, down
+
+if TYPE_CHECKING:
+    from spot.testbed.cluster import Cluster
+    from spot.testbed.topology import Topology
+
+__all__ = ["Late"]
+
+
+@dataclass(frozen=True)
+class Late(OneNode):
+    """The node is not there yet; healing starts it. The cluster must have been started without
+    it: ``Cluster(late=["a"])``.
+    """
+
+    name: ClassVar[str] = "late"
+    usage: ClassVar[str] = "late A"
+    summary: ClassVar[str] = "held down from the start of the cluster; healing starts it"
+    proof: ClassVar[str] = "its process or container does not run; after the heal it answers"
+    watch: ClassVar[str] = "others dial it in vain; HostUnreachable is not raised, as it never was"
+
+    def effect(self, topology: Topology) -> Effect:
+        """See ``Fault``."""
+        return down(topology, self.node, "none")
+
+    def action(self, cluster: Cluster) -> Action:
+        """See ``Fault``."""
+        return _NotYet(cluster, self, self.node, kill=False)
+
+
+class _NotYet(NodeDown):
+    def prepare(self) -> Proofs:
+        """See ``Action``."""
+        if self._cluster.node_status(self._node).state != "exited":
+            raise ClusterError(
+                f"{self._node} was started with the others: a cluster starts without it by "
+                f"late=[{self._node!r}], or as a scenario"
+            )
+        return ()
+
+    def apply(self) -> None:
+        """It acts already."""

@@ -1,0 +1,181 @@
+"""What faults of edges have in common: their targets, and actions on one edge or many at once."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from spot.testbed.edges import edge_between, edges
+from spot.testbed.errors import BadFault, ClusterError
+from spot.testbed.faults.edge_proofs import (
+    at_once,
+    edge_text,
+    passes,
+    passes_again,
+    refuses,
+    route,
+    summed,
+)
+from spot.testbed.faults.fault import Action, Fault, Proofs
+from spot.testbed.faults.groups import Pairs
+from spot.testbed.proxy import ProxyNotFound
+
+if TYPE_CHECKING:
+    from spot.testbed.cluster import Cluster
+    from spot.testbed.evidence import Proof
+    from spot.testbed.proxied_link import ProxiedLink
+    from spot.testbed.topology import Topology
+
+__all__ = ["CutEdges", "OneEdge", "ToxicOnEdge", "both_ways", "check_towards", "directions"]
+
+
+@dataclass(frozen=True)
+class OneEdge(Fault):
+    """A fault on the link of one pair, named in either order."""
+
+    a: str
+    b: str
+
+    needs_proxies: ClassVar[bool] = True
+
+    @property
+    def target(self) -> str:
+        """See ``Fault``."""
+        return f"{self.a} {self.b}"
+
+    def check(self, topology: Topology) -> None:
+        """See ``Fault``."""
+        edge_between(topology, self.a, self.b)
+
+
+def both_ways(a: str, b: str) -> Pairs:
+    """This pair, as it stands in an effect."""
+    return frozenset({(a, b), (b, a)})
+
+
+def directions(fault: OneEdge, towards: str | None) -> Pairs:
+    """The pair's directions on which a fault acts. ``towards`` None: both."""
+    pairs = both_ways(fault.a, fault.b)
+    return frozenset(pair for pair in pairs if towards in (None, pair[1]))
+
+
+def check_towards(fault: OneEdge, towards: str | None) -> None:
+    """Raises BadFault when ``towards`` is no end of the link."""
+    if towards not in (None, fault.a, fault.b):
+        raise BadFault(f"'{fault}': towards must be {fault.a} or {fault.b}, not {towards}")
+
+
+class CutEdges(Action):
+    """Closes edges: their connections end at once, and new ones are refused."""
+
+    def __init__(self, cluster: Cluster, pairs: Pairs) -> None:
+        self._cluster = cluster
+        self._pairs = {frozenset(pair) for pair in pairs}
+        self._found: list[ProxiedLink] | None = None
+
+    @property
+    def links(self) -> list[ProxiedLink]:
+        """The edges that it acts on."""
+        if self._found is None:
+            wanted = [
+                edge
+                for edge in edges(self._cluster.topology)
+                if frozenset((edge.dialler, edge.listener)) in self._pairs
+            ]
+            self._found = at_once(
+                lambda edge: self._cluster.edge(edge.dialler, edge.listener), wanted
+            )
+        return self._found
+
+    def prepare(self) -> Proofs:
+        """See ``Action``."""
+        for link, is_enabled in zip(
+            self.links, at_once(lambda link: link.is_enabled, self.links), strict=True
+        ):
+            if not is_enabled:
+                raise ClusterError(f"{edge_text(link)} is cut already: heal that first")
+        return self._of_all("every pair dials its edge", lambda link: route(self._cluster, link))
+
+    def apply(self) -> None:
+        """See ``Action``."""
+        at_once(lambda link: link.disable(), self.links)
+
+    def prove(self) -> Proofs:
+        """See ``Action``."""
+        return self._of_all("connections to every edge are refused", refuses)
+
+    def undo(self) -> None:
+        """See ``Action``."""
+        at_once(lambda link: link.enable(), self.links)
+
+    def prove_undone(self) -> Proofs:
+        """See ``Action``."""
+        return self._of_all(
+            "a canary passes every edge again", lambda link: passes_again(self._cluster, link)
+        )
+
+    def _of_all(self, wanted: str, look: Callable[[ProxiedLink], Proof]) -> Proofs:
+        return summed(f"{wanted} ({len(self.links)})", at_once(look, self.links))
+
+
+class ToxicOnEdge(Action):
+    """Adds a toxic to one edge, and removes it. ``towards`` None: both ways."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        fault: OneEdge,
+        toxic: str,
+        towards: str | None = None,
+        **attributes: int,
+    ) -> None:
+        self._cluster = cluster
+        self._fault = fault
+        self._toxic = toxic
+        self._towards = towards
+        self._attributes = attributes
+        self._found: ProxiedLink | None = None
+
+    @property
+    def link(self) -> ProxiedLink:
+        """The edge that it acts on."""
+        if self._found is None:
+            self._found = self._cluster.edge(self._fault.a, self._fault.b)
+        return self._found
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The proxy's names of the directions."""
+        return self.link.streams(self._towards)
+
+    def prepare(self) -> Proofs:
+        """See ``Action``."""
+        names = {f"{self._toxic}_{stream}" for stream in self.streams}
+        if taken := names & self.link.toxics().keys():
+            raise ClusterError(
+                f"{edge_text(self.link)} has a toxic {min(taken)} already: heal that first"
+            )
+        if not self.link.is_enabled:
+            raise ClusterError(f"{edge_text(self.link)} is cut: heal that first")
+        return route(self._cluster, self.link), passes(self.link)
+
+    def apply(self) -> None:
+        """See ``Action``."""
+        self.link.add_toxic(self._toxic, towards=self._towards, **self._attributes)
+
+    @abstractmethod
+    def prove(self) -> Proofs:
+        """See ``Action``."""
+
+    def undo(self) -> None:
+        """See ``Action``."""
+        for stream in self.streams:
+            with contextlib.suppress(ProxyNotFound):
+                self.link.proxy.destroy_toxic(f"{self._toxic}_{stream}")
+
+    def prove_undone(self) -> Proofs:
+        """See ``Action``."""
+        return (passes_again(self._cluster, self.link),)

@@ -1,0 +1,72 @@
+"""readdress: a node that crashed comes back at another address.
+
+A container gets another address on its own network, and keeps its name, which others resolve at
+each dial. A process comes back on another port; as it has no name, the proxies that lead to it are
+told, in the place of a name server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from spot.testbed.errors import BadFault
+from spot.testbed.evidence import Effect, Proof
+from spot.testbed.faults.fault import Action, Proofs
+from spot.testbed.faults.on_nodes import NodeDown, OneNode, down, runs_again
+
+if TYPE_CHECKING:
+    from spot.testbed.cluster import Cluster
+    from spot.testbed.topology import Topology
+
+__all__ = ["Readdress"]
+
+
+@dataclass(frozen=True)
+class Readdress(OneNode):
+    """A crash, and a new start at another address. The node keeps it; there is nothing to heal, but
+    that it must answer.
+    """
+
+    name: ClassVar[str] = "readdress"
+    usage: ClassVar[str] = "readdress A"
+    summary: ClassVar[str] = "SIGKILL, and a new start at another address"
+    proof: ClassVar[str] = "the node answers, at an address that it had not"
+    is_momentary: ClassVar[bool] = True
+    watch: ClassVar[str] = "everyone raises HostUnreachable at once, and finds it at its new place"
+    needs_proxies: ClassVar[bool] = True
+
+    def check(self, topology: Topology) -> None:
+        """See ``Fault``."""
+        super().check(topology)
+        if not topology.node(self.node).binds:
+            raise BadFault(f"'{self}': {self.node} only dials, so it has no address")
+
+    def effect(self, topology: Topology) -> Effect:
+        """See ``Fault``."""
+        return down(topology, self.node, "closed")
+
+    def action(self, cluster: Cluster) -> Action:
+        """See ``Fault``."""
+        return _Moving(cluster, self, self.node, kill=True)
+
+
+class _Moving(NodeDown):
+    def apply(self) -> None:
+        """See ``Action``."""
+        self._before = self._cluster.addresses[self._node]
+        self._cluster.readdress(self._node)
+
+    def prove(self) -> Proofs:
+        """See ``Action``."""
+        now = self._cluster.addresses[self._node]
+        wanted = f"{self._node} is no longer at {self._before}"
+        moved = Proof(wanted, now != self._before, f"it is at {now}")
+        return moved, runs_again(self._cluster, self._node)
+
+    def undo(self) -> None:
+        """Opens the edges that were closed for the move, if it came to an end half-way."""
+        for edge in self._cluster.edges():
+            if edge.listener == self._node:
+                edge.enable()
+        super().undo()

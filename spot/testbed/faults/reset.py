@@ -1,0 +1,71 @@
+"""reset: connections end with RST, the open ones at once, new ones as soon as bytes come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from spot.testbed.evidence import Effect, Proof
+from spot.testbed.faults.canary import Canary, Ended
+from spot.testbed.faults.edge_proofs import edge_text
+from spot.testbed.faults.fault import Action, Proofs
+from spot.testbed.faults.on_edges import OneEdge, ToxicOnEdge, both_ways
+
+if TYPE_CHECKING:
+    from spot.testbed.cluster import Cluster
+    from spot.testbed.faults.wording import Words
+    from spot.testbed.topology import Topology
+
+__all__ = ["Reset"]
+
+PATIENCE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Reset(OneEdge):
+    """As by a middlebox that has lost its table: whoever connects is accepted, and then reset."""
+
+    name: ClassVar[str] = "reset"
+    usage: ClassVar[str] = "reset A B"
+    summary: ClassVar[str] = "the connection closes; new ones are accepted, then end with RST"
+    proof: ClassVar[str] = "the pair dials the edge; a canary that passed it before gets RST"
+    watch: ClassVar[str] = "both ends raise HostUnreachable at once, and back off as from a cut"
+
+    @classmethod
+    def parse(cls, words: Words) -> Self:
+        """See ``Fault``."""
+        return cls(words.node(), words.node())
+
+    def effect(self, topology: Topology) -> Effect:
+        """See ``Fault``."""
+        return Effect(severed=both_ways(self.a, self.b), notice="closed")
+
+    def action(self, cluster: Cluster) -> Action:
+        """See ``Fault``."""
+        return _Resetting(cluster, self, "reset_peer", timeout=0)
+
+
+class _Resetting(ToxicOnEdge):
+    def apply(self) -> None:
+        """The toxic resets what connects from now on; what is open is closed by a short cut."""
+        super().apply()
+        self.link.disable()
+        self.link.enable()
+
+    def undo(self) -> None:
+        """See ``Action``."""
+        super().undo()
+        self.link.enable()
+
+    def prove(self) -> Proofs:
+        """See ``Action``."""
+        wanted = f"a canary on {edge_text(self.link)} is reset"
+        try:
+            with Canary(self.link.address) as canary:
+                heard = canary.hear(PATIENCE_S)
+        except Ended as error:
+            return (Proof(wanted, error.how == "reset", str(error)),)
+        except ConnectionResetError:
+            return (Proof(wanted, True, "the connection was reset"),)
+        seen = "it stayed open" if heard is None else "it was greeted"
+        return (Proof(wanted, False, seen),)

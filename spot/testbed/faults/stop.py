@@ -1,0 +1,53 @@
+"""stop: a graceful end; started again by the heal."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from spot.testbed.evidence import Effect, Proof
+from spot.testbed.faults.fault import Action, Proofs
+from spot.testbed.faults.on_nodes import NodeDown, OneNode, down
+
+if TYPE_CHECKING:
+    from spot.testbed.cluster import Cluster
+    from spot.testbed.topology import Topology
+
+__all__ = ["Stop"]
+
+KILLED_AFTER_S = 5.0
+"""A node that has not left by then is killed, and did not leave gracefully."""
+
+
+@dataclass(frozen=True)
+class Stop(OneNode):
+    """The node is asked to leave (SIGTERM), and says goodbye. Healing starts it again."""
+
+    name: ClassVar[str] = "stop"
+    usage: ClassVar[str] = "stop A"
+    summary: ClassVar[str] = "SIGTERM: the node says goodbye; healing starts it again"
+    proof: ClassVar[str] = "its process or container has ended by itself; after the heal it answers"
+    watch: ClassVar[str] = "everyone who hears it raises HostUnreachable, reason 'left'"
+
+    def effect(self, topology: Topology) -> Effect:
+        """See ``Fault``."""
+        return down(topology, self.node, "left")
+
+    def action(self, cluster: Cluster) -> Action:
+        """See ``Fault``."""
+        return _Leaving(cluster, self, self.node, kill=False)
+
+
+class _Leaving(NodeDown):
+    def apply(self) -> None:
+        """See ``Action``."""
+        begun = time.monotonic()
+        super().apply()
+        self._took = time.monotonic() - begun
+
+    def prove(self) -> Proofs:
+        """See ``Action``."""
+        wanted = f"{self._node} left by itself"
+        seen = f"gone {self._took:.2f} s after SIGTERM"
+        return [*super().prove(), Proof(wanted, self._took < KILLED_AFTER_S, seen)]

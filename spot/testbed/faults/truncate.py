@@ -1,0 +1,93 @@
+"""truncate: every connection ends after so many bytes, wherever in a frame that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from spot.testbed.evidence import Effect, Proof
+from spot.testbed.faults.bandwidth import echoes
+from spot.testbed.faults.canary import PING_BYTES, PONG_BYTES
+from spot.testbed.faults.edge_proofs import edge_text
+from spot.testbed.faults.fault import Action, Proofs
+from spot.testbed.faults.on_edges import OneEdge, ToxicOnEdge, both_ways, check_towards
+from spot.testbed.faults.wording import options_text
+
+if TYPE_CHECKING:
+    from spot.testbed.cluster import Cluster
+    from spot.testbed.faults.wording import Words
+    from spot.testbed.topology import Topology
+
+__all__ = ["Truncate"]
+
+BYTES_MAX = 400_000
+PATIENCE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Truncate(OneEdge):
+    """A stream that is cut off in the middle. ``size``: bytes each way, of open connections from
+    the fault on and of new ones from their beginning (1 to 400,000); ``towards``: only bytes on
+    their way to this node count; None: both ways.
+    """
+
+    size: int
+    towards: str | None = None
+
+    name: ClassVar[str] = "truncate"
+    usage: ClassVar[str] = "truncate A B bytes=N [towards=A]"
+    summary: ClassVar[str] = "connections end after so many bytes, in mid-frame"
+    proof: ClassVar[str] = "the pair dials the edge; a canary's bytes end where they passed before"
+    watch: ClassVar[str] = "links end soon after they were made, and are made again, ever later"
+
+    @classmethod
+    def parse(cls, words: Words) -> Self:
+        """See ``Fault``."""
+        a, b = words.node(), words.node()
+        size = words.whole("bytes", None, least=1)
+        if size > BYTES_MAX:
+            raise words.wrong(f"bytes={size} is more than {BYTES_MAX}, which can't be proved")
+        return cls(a, b, size, words.text("towards"))
+
+    @property
+    def target(self) -> str:
+        """See ``Fault``."""
+        return f"{super().target} {options_text({'bytes': self.size, 'towards': self.towards})}"
+
+    def check(self, topology: Topology) -> None:
+        """See ``Fault``."""
+        super().check(topology)
+        check_towards(self, self.towards)
+
+    def effect(self, topology: Topology) -> Effect:
+        """Both directions suffer, as the connection ends; when depends on the traffic."""
+        return Effect(severed=both_ways(self.a, self.b), notice="maybe")
+
+    def action(self, cluster: Cluster) -> Action:
+        """See ``Fault``."""
+        return _CutOff(cluster, self, "limit_data", self.towards, bytes=self.size)
+
+
+class _CutOff(ToxicOnEdge):
+    @property
+    def _count(self) -> int:
+        """PINGs that are too many, whichever way they are limited."""
+        return self._attributes["bytes"] // min(PING_BYTES, PONG_BYTES) + 10
+
+    def prepare(self) -> Proofs:
+        """See ``Action``."""
+        proofs = list(super().prepare())
+        wanted = f"{self._count} PINGs through {edge_text(self.link)} are answered before the fault"
+        before = echoes(self.link.address, self._count, PATIENCE_S)
+        if isinstance(before, str):
+            return [*proofs, Proof(wanted, False, before)]
+        return [*proofs, Proof(wanted, before.whole, f"{before.received} bytes came back")]
+
+    def prove(self) -> Proofs:
+        """See ``Action``."""
+        wanted = f"connections through {edge_text(self.link)} end before {self._count} PINGs"
+        now = echoes(self.link.address, self._count, PATIENCE_S)
+        if isinstance(now, str):  # so few bytes that not even the greeting passes
+            return (Proof(wanted, now.startswith("the connection was"), now),)
+        seen = f"{now.ended or 'still open'} after {now.received} bytes had come back"
+        return (Proof(wanted, now.ended is not None, seen),)

@@ -1,0 +1,223 @@
+"""Histories, read: what each node published, received and was told (``docs/history.md``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from sys import intern
+from types import NoneType
+from typing import Any
+
+from spot.program.commands import FIELDS
+from spot.testbed.errors import ClusterError
+
+__all__ = ["HISTORY_VERSION", "KINDS", "BadHistory", "History", "Life", "Record"]
+
+HISTORY_VERSION = 1
+_EVENT = ("node", "endpoint", "topics", "reason", "delay", "count")
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "start": (
+        *("version", "node", "pid", "wall", "life", "endpoints", "rate", "publish"),
+        *("payload_bytes", "config"),
+    ),
+    "publish": ("topic", "counter"),
+    "publish_error": ("topic", "counter", "errno", "error", "reason", "unknown"),
+    "recv": ("topic", "seq", "missed", "node", "epoch", "counter", "from", "life"),
+    "host_unreachable": ("node", "topics", "reason"),
+    "sync": ("ok", "answers", "missing"),
+    "command": (
+        *("do", "ok", "took", "error", "errno", "answers", "flushed"),
+        *dict.fromkeys(name for fields in FIELDS.values() for name in fields),
+    ),
+    "stop": ("reason", "metrics"),
+    "closed": (),
+    **dict.fromkeys(
+        (
+            *("dial", "dial_failed", "link_up", "link_down", "refused", "host_lost", "host_back"),
+            *("topic_up", "topic_gone", "set_aside", "caught_up", "conflict", "conflict_over"),
+            *("route", "synced"),
+        ),
+        _EVENT,
+    ),
+    "view": (*_EVENT, "version", "reachable", "quorum", "conflicts"),
+}
+"""What SPOT's own node program records, and the fields that a record of each kind may have beside
+``kind`` and ``at``. Another program may record more.
+"""
+SHOWN_CHARS_MAX = 60
+
+_shapes: dict[tuple[str, ...], tuple[str, ...]] = {}
+"""The names of the fields of all records so far, each sequence of names once."""
+
+_decode = json.JSONDecoder().raw_decode
+_NUMBER = (int, float)
+_WHOLE_OR_NULL = (int, NoneType)
+_REQUIRED: dict[str, tuple[tuple[str, tuple[type, ...]], ...]] = {
+    "start": (("version", (int,)), ("node", (str,)), ("wall", _NUMBER)),
+    "publish": (("topic", (str,)), ("counter", (int,))),
+    "publish_error": (("topic", (str,)), ("counter", (int,))),
+    "recv": (
+        ("topic", (str,)),
+        ("node", (str,)),
+        ("counter", _WHOLE_OR_NULL),
+        ("seq", _WHOLE_OR_NULL),
+        ("missed", _WHOLE_OR_NULL),
+        ("epoch", _WHOLE_OR_NULL),
+    ),
+    "host_unreachable": (("node", (str,)), ("topics", (list,)), ("reason", (str,))),
+    "command": (("do", (str,)),),
+}
+"""Without these fields a record says nothing that could be judged."""
+
+
+class BadHistory(ClusterError):
+    """A history breaks its contract, or has a version that is not known."""
+
+
+class Record:
+    """One line of a history. Not to be changed.
+
+    A run may leave a million of them: names of fields are shared, and only their values are kept.
+    """
+
+    __slots__ = ("_names", "_values", "at", "kind")
+
+    kind: str
+    at: float
+    """Seconds of ``CLOCK_MONOTONIC``."""
+
+    def __init__(self, kind: str, at: float, fields: Mapping[str, Any]) -> None:
+        self.kind = kind
+        self.at = at
+        names = tuple(fields)
+        self._names = _shapes.setdefault(names, names)
+        self._values = tuple(fields.values())
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Everything else in the line: a dict of the caller's own."""
+        return dict(zip(self._names, self._values, strict=True))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Record):
+            return NotImplemented
+        return (self.kind, self.at, self.fields) == (other.kind, other.at, other.fields)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Record({self.kind!r}, {self.at!r}, {self.fields!r})"
+
+
+@dataclass(frozen=True)
+class Life:
+    """One life of a node, from ``start`` on."""
+
+    records: tuple[Record, ...]
+    """In the order of the file."""
+
+    def of(self, *kinds: str) -> Iterator[Record]:
+        """The records of these kinds."""
+        return (record for record in self.records if record.kind in kinds)
+
+    @property
+    def start(self) -> Record:
+        """Its first record."""
+        return self.records[0]
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it left, rather than being killed."""
+        return self.records[-1].kind == "closed"
+
+
+@dataclass(frozen=True)
+class History:
+    """All lives of one node, oldest first."""
+
+    lives: tuple[Life, ...] = ()
+
+    @property
+    def records(self) -> Iterator[Record]:
+        """Of all lives, in the order of the file."""
+        return (record for life in self.lives for record in life.records)
+
+    @classmethod
+    def read(cls, path: Path) -> History:
+        """The history in this file; an empty one when there is no such file.
+
+        Raises BadHistory, naming file and line.
+        """
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                return cls.parse(file, str(path))
+        except FileNotFoundError:
+            return cls()
+
+    @classmethod
+    def parse(cls, lines: Iterable[str], name: str = "history") -> History:
+        """The history in these lines. ``name``: what errors call it. Raises BadHistory.
+
+        Of each life one line may be no JSON: what a killed node was writing. Kinds and fields that
+        are not known are kept, and mean nothing.
+        """
+        lives: list[list[Record]] = []
+        cut: int | None = None
+        for number, line in enumerate(lines, 1):
+            try:
+                document = _document(line.strip())
+            except ValueError:
+                if cut is not None:
+                    raise BadHistory(
+                        f"{name}:{number}: this line is no JSON, and neither is line {cut} of the "
+                        f"same life: {line.strip()[:SHOWN_CHARS_MAX]!r}"
+                    ) from None
+                cut = number
+                continue
+            try:
+                record = _record(document)
+            except ValueError as error:
+                raise BadHistory(f"{name}:{number}: {error}") from None
+            if record.kind == "start":
+                lives.append([])
+                cut = None
+            elif not lives:
+                raise BadHistory(
+                    f"{name}:{number}: a history begins with a 'start' record, not {record.kind!r}"
+                )
+            lives[-1].append(record)
+        return cls(tuple(Life(tuple(records)) for records in lives))
+
+
+def _document(line: str) -> Any:
+    """What json.loads gives, in two thirds of its time. Raises ValueError."""
+    document, end = _decode(line)
+    if end != len(line):
+        raise ValueError("something stands behind the object")
+    return document
+
+
+def _record(document: Any) -> Record:
+    """The record of one line. Raises ValueError saying what is wrong with it."""
+    if not isinstance(document, dict):
+        raise ValueError(f"a record is an object, not {str(document)[:SHOWN_CHARS_MAX]}")
+    kind, at = document.pop("kind", None), document.pop("at", None)
+    if not isinstance(kind, str):
+        raise ValueError(f"a record needs a 'kind' that is text, not {json.dumps(kind)}")
+    if type(at) not in _NUMBER:
+        raise ValueError(f"'at' of a {kind!r} record must be seconds, not {json.dumps(at)}")
+    for name, types in _REQUIRED.get(kind, ()):
+        value = document.get(name, ...)
+        if type(value) not in types:
+            said = "is missing" if value is ... else f"is {json.dumps(value)[:SHOWN_CHARS_MAX]}"
+            raise ValueError(f"{name!r} of a {kind!r} record {said}: see docs/history.md")
+        if type(value) is str:
+            document[name] = intern(value)  # a million messages, and few topics and nodes
+    if kind == "start" and document["version"] != HISTORY_VERSION:
+        raise ValueError(
+            f"this history has version {document['version']}, and version {HISTORY_VERSION} is "
+            "what can be read: take the SPOT that wrote it"
+        )
+    return Record(intern(kind), float(at), document)

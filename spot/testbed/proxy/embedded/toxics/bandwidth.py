@@ -1,0 +1,38 @@
+"""bandwidth: a line of limited speed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from spot.testbed.proxy.embedded.toxics.base import Toxic, until
+
+if TYPE_CHECKING:
+    from spot.testbed.proxy.embedded.stage import Stage
+
+__all__ = ["Bandwidth"]
+
+PIECE_MS = 100
+"""Bytes leave in pieces of so much time at most, so that a slow line still moves."""
+
+
+@dataclass(frozen=True)
+class Bandwidth(Toxic):
+    """``rate`` kB/s (1 kB is 1,000 bytes). 0: bytes are held until it is changed or removed."""
+
+    go_name: ClassVar[str] = "BandwidthToxic"
+
+    rate: int = 0
+
+    async def pipe(self, stage: Stage) -> None:
+        """See ``Toxic``."""
+        free_at = asyncio.get_running_loop().time()
+        while (chunk := await stage.head()) is not None:
+            if self.rate <= 0:
+                await asyncio.Future()  # until it is cancelled
+            size = min(len(chunk.data), self.rate * PIECE_MS)
+            # Counted from when the line was free, not from now: timers are late, rates are not.
+            free_at = max(free_at, chunk.arrived) + size / (self.rate * 1000)
+            await until(free_at)
+            await stage.forward(size)

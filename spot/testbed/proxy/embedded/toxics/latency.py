@@ -1,0 +1,35 @@
+"""latency: everything arrives later, in the same order."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from spot.testbed.proxy.embedded.toxics.base import Toxic, until
+
+if TYPE_CHECKING:
+    from spot.testbed.proxy.embedded.stage import Stage
+
+__all__ = ["Latency"]
+
+
+@dataclass(frozen=True)
+class Latency(Toxic):
+    """Delays each chunk by ``latency`` ms, give or take ``jitter`` ms."""
+
+    go_name: ClassVar[str] = "LatencyToxic"
+    # A long line holds much: this allows 32 MiB for each latency that passes.
+    queue_bytes: ClassVar[int] = 32 * 1024 * 1024
+
+    latency: int = 0
+    jitter: int = 0
+
+    async def pipe(self, stage: Stage) -> None:
+        """See ``Toxic``. A change applies to what is under way, by when it came in."""
+        while (chunk := await stage.head()) is not None:
+            delay_ms = self.latency + (
+                random.uniform(-self.jitter, self.jitter) if self.jitter > 0 else 0  # noqa: S311
+            )
+            await until(chunk.arrived + delay_ms / 1000)
+            await stage.forward()

@@ -1,0 +1,31 @@
+"""limit_data: the stream is cut off after so many bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from spot.testbed.proxy.embedded.toxics.base import Toxic
+
+if TYPE_CHECKING:
+    from spot.testbed.proxy.embedded.stage import Stage
+
+__all__ = ["LimitData"]
+
+
+@dataclass(frozen=True)
+class LimitData(Toxic):
+    """Closes after ``bytes`` bytes of each connection, counted since the toxic is there."""
+
+    go_name: ClassVar[str] = "LimitDataToxic"
+
+    bytes: int = 0
+
+    async def pipe(self, stage: Stage) -> None:
+        """See ``Toxic``."""
+        while (chunk := await stage.head()) is not None:
+            left = self.bytes - stage.passed_bytes
+            if left > 0:
+                await stage.forward(min(left, len(chunk.data)))
+            if stage.passed_bytes >= self.bytes:
+                return

@@ -1,0 +1,32 @@
+"""reset_peer: the connection ends with RST."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from spot.testbed.proxy.embedded.toxics.base import Toxic
+
+if TYPE_CHECKING:
+    from spot.testbed.proxy.embedded.stage import Stage
+
+__all__ = ["ResetPeer"]
+
+
+@dataclass(frozen=True)
+class ResetPeer(Toxic):
+    """Closes ``timeout`` ms after the first chunk, which is lost. 0: at once.
+
+    By RST, both ways, if the connection was opened while the toxic was there; else by FIN.
+    """
+
+    go_name: ClassVar[str] = "ResetToxic"
+    resets_on_close: ClassVar[bool] = True
+
+    timeout: int = 0
+
+    async def pipe(self, stage: Stage) -> None:
+        """See ``Toxic``."""
+        await stage.head()
+        await asyncio.sleep(max(0, self.timeout) / 1000)

@@ -1,0 +1,29 @@
+"""slow_close: the end of the connection arrives later."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from spot.testbed.proxy.embedded.toxics.base import Toxic
+
+if TYPE_CHECKING:
+    from spot.testbed.proxy.embedded.stage import Stage
+
+__all__ = ["SlowClose"]
+
+
+@dataclass(frozen=True)
+class SlowClose(Toxic):
+    """Passes bytes on at once, and the close after ``delay`` ms."""
+
+    go_name: ClassVar[str] = "SlowCloseToxic"
+
+    delay: int = 0
+
+    async def pipe(self, stage: Stage) -> None:
+        """See ``Toxic``."""
+        while await stage.head() is not None:
+            await stage.forward()
+        await asyncio.sleep(max(0, self.delay) / 1000)

@@ -1,0 +1,40 @@
+"""timeout: a blackhole, with or without an end."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from spot.testbed.proxy.embedded.toxics.base import Toxic
+
+if TYPE_CHECKING:
+    from spot.testbed.proxy.embedded.stage import Stage
+
+__all__ = ["Timeout"]
+
+
+@dataclass(frozen=True)
+class Timeout(Toxic):
+    """Drops everything, and closes when nothing has come for ``timeout`` ms. 0: never.
+
+    Removing it closes the connection too, as no stream can go on after a gap. Toxicity doesn't
+    matter to that.
+    """
+
+    go_name: ClassVar[str] = "TimeoutToxic"
+    closes_when_removed: ClassVar[bool] = True
+
+    timeout: int = 0
+
+    async def pipe(self, stage: Stage) -> None:
+        """See ``Toxic``."""
+        limit_s = self.timeout / 1000 if self.timeout > 0 else None
+        try:
+            while True:
+                async with asyncio.timeout(limit_s):
+                    if await stage.head() is None:
+                        return
+                stage.drop()
+        except TimeoutError:
+            return

@@ -1,0 +1,302 @@
+"""The cluster of one test of a user's suite: started, broken, judged and ended for pytest.
+
+The fixtures are in ``pytest_spot.py``, outside of the package so that pytest needn't import that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from spot.config import Config
+from spot.errors import InvalidArgument
+from spot.program.settings import PROGRAM_VARIABLES
+from spot.testbed.artefacts import new_directory
+from spot.testbed.backends import BACKENDS, make_backend
+from spot.testbed.checkers import check_all, fault_results
+from spot.testbed.cluster import Cluster
+from spot.testbed.collect import bounds_of, end_traffic, read_histories
+from spot.testbed.errors import ClusterError, ClusterNotReady, EngineMissing
+from spot.testbed.evidence import Evidence, Finding, Phases, Verdict
+from spot.testbed.faults import ActiveFault, inject, parse_fault
+from spot.testbed.report import write_report
+from spot.testbed.results import Result
+from spot.testbed.scenario_run import verdict_of
+from spot.testbed.topology import Topology
+
+__all__ = ["ClusterUnderTest", "Wanted", "cluster_under_test"]
+
+REPORT = "report.html"
+ASSERTION = "the test itself"
+"""The finding for what the user's own test found wrong."""
+SETTLE_S = 1.0
+"""So long traffic goes on after the recovery, so that what was lost is told with a next message."""
+RECOVERY_GRACE_S = 10.0
+NAME_LENGTH_MAX = 100
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What ``@pytest.mark.spot`` asks for; its arguments are these fields."""
+
+    topology: str | Topology = "mesh"
+    nodes: int | None = None
+    backend: str | None = None
+    """None: as ``--spot-backend`` or BACKEND say, else what is there."""
+    rate: float = 100.0
+    settings: Mapping[str, object] | None = None
+    """Settings of the nodes by name, such as ``{"peer_timeout": 0.6}``."""
+    proxied: bool = True
+    program: tuple[str, ...] | list[str] | None = None
+    image: str | None = None
+
+    @classmethod
+    def of(cls, item: pytest.Item) -> Wanted:
+        """As the nearest marker of the test says. Raises ClusterError for unknown arguments."""
+        marker = item.get_closest_marker("spot")
+        if marker is None:
+            return cls()
+        known = [one.name for one in fields(cls)]
+        unknown = [name for name in marker.kwargs if name not in known]
+        if unknown or len(marker.args) > 1:
+            what = f"no argument {unknown[0]!r}" if unknown else "one argument without a name"
+            raise ClusterError(f"@pytest.mark.spot has {what}: it takes {', '.join(known)}")
+        return cls(*marker.args, **marker.kwargs)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The settings as ``SPOT_*`` variables. Raises ClusterError for unknown ones."""
+        given = {f"SPOT_{name.upper()}": str(text) for name, text in (self.settings or {}).items()}
+        known = {f"SPOT_{one.name.upper()}" for one in fields(Config)} | set(PROGRAM_VARIABLES)
+        for name, variable in zip(self.settings or {}, given, strict=True):
+            if variable not in known:
+                raise ClusterError(
+                    f"@pytest.mark.spot: there is no setting {name!r}: 'spot node --help' lists "
+                    "them, to be written as peer_timeout=0.6 is"
+                )
+        return given
+
+
+@contextlib.contextmanager
+def cluster_under_test(item: pytest.Item) -> Iterator[ClusterUnderTest]:
+    """The cluster of this test, not started yet. Ended, and reported if the test failed."""
+    under_test = _made(lambda: ClusterUnderTest(item))
+    try:
+        yield under_test
+    finally:
+        under_test.end()
+
+
+class ClusterUnderTest:
+    """One cluster and what was done to it. Raises ClusterError when it can't be made."""
+
+    def __init__(self, item: pytest.Item) -> None:
+        wanted = Wanted.of(item)
+        self._backend = _backend(wanted.backend or item.config.getoption("--spot-backend"))
+        results = item.config.getoption("--spot-results")
+        root = item.config.rootpath / "results" if results is None else Path(results)
+        name = re.sub(r"[^\w.-]+", "-", f"{item.path.stem}-{item.name}").strip("-")
+        self._name = name[:NAME_LENGTH_MAX]
+        self._title = item.nodeid
+        variables = wanted.variables
+        self._bounds = bounds_of({**os.environ, **variables})
+        # Before the directory is made: a marker that is wrong leaves none.
+        make_backend(self._backend)
+        self._directory = new_directory(root, self._name)
+        self.cluster = Cluster(
+            wanted.topology,
+            nodes=wanted.nodes,
+            backend=self._backend,
+            proxied=wanted.proxied,
+            rate=wanted.rate,
+            settings=variables,
+            files=self._directory,
+            program=wanted.program,
+            image=wanted.image,
+        )
+        self._faults: list[ActiveFault] = []
+        self._trouble: list[str] = []
+        self._failure: str | None = None
+        self._is_told = False
+        self._wall = time.time()
+        self._started = time.monotonic()
+        self._ready: float | None = None
+        self._healed: float | None = None
+        self._recovered: float | None = None
+        self._quiet: float | None = None
+        self._evidence: Evidence | None = None
+        self._findings: dict[str, Finding] = {}
+
+    def start(self) -> None:
+        """Starts the cluster, and waits until it is synchronised. Fails the test if it isn't."""
+        __tracebackhide__ = True
+        self._started = time.monotonic()
+        _made(self.cluster.start)
+        self._ready = time.monotonic()
+
+    def inject(self, fault: str) -> ActiveFault:
+        """Applies and proves a fault, written as for ``spot fault``. Raises ClusterError."""
+        active = inject(self.cluster, parse_fault(fault))
+        self._faults.append(active)
+        active.prove()
+        return active
+
+    def check(self, *guarantees: str) -> Result:
+        """Heals, waits for the recovery, ends traffic and cluster, judges, reports; may fail.
+
+        Called again, it judges the same run by other guarantees. None named: all that the run has
+        put to the test. Raises UnknownGuarantee.
+        """
+        __tracebackhide__ = True
+        if self._evidence is None:
+            self._conclude(recover=True)
+        result = self._judged(guarantees or None)
+        if result.verdict is not Verdict.PASS:
+            self._is_told = True
+            pytest.fail(self._told(result), pytrace=False)
+        return result
+
+    def failed(self, text: str) -> None:
+        """The test has failed, with this as the last thing said, if not by ``check``."""
+        if self._is_told:
+            return
+        lines = [line for line in text.splitlines() if line.startswith("E  ")] or text.splitlines()
+        self._failure = lines[0].removeprefix("E").strip() if lines else "it failed"
+
+    def where(self) -> str:
+        """Where the run's timeline and the rest of its artefacts are."""
+        files = f"histories and logs: {self._directory}"
+        # A cluster that did not start has nothing to be drawn.
+        return files if self._ready is None else f"timeline: {self._directory / REPORT}\n{files}"
+
+    def end(self) -> None:
+        """Ends what is still up, whatever has happened; a test that failed gets its report."""
+        try:
+            if self._failure and self._ready is not None:
+                if self._evidence is None:
+                    self._conclude(recover=False)
+                self._judged(None)
+        finally:
+            self._heal()
+            self.cluster.stop()
+
+    def _conclude(self, *, recover: bool) -> None:
+        self._heal()
+        self._healed = time.monotonic()
+        self._trouble += self._ended()
+        if recover and not self._trouble:
+            timeout = self._bounds.reconnect_max + self._bounds.silence + RECOVERY_GRACE_S
+            # That it is not whole again is what the checker of the reconnect judges.
+            with contextlib.suppress(ClusterNotReady):
+                self.cluster.wait_until(lambda status: status.is_ready, timeout)
+                self._recovered = time.monotonic()
+            time.sleep(SETTLE_S)
+        self._quiet = time.monotonic()
+        self._trouble += end_traffic(self.cluster)
+        stopped = time.monotonic()
+        self.cluster.stop()
+        histories, trouble = read_histories(self._directory, self.cluster.topology)
+        self._evidence = Evidence(
+            topology=self.cluster.topology,
+            histories=histories,
+            faults=tuple(fault.window for fault in self._faults),
+            phases=Phases(
+                started=self._started,
+                ready=self._ready,
+                healed=self._healed,
+                recovered=self._recovered,
+                quiet=self._quiet,
+                stopped=stopped,
+            ),
+            bounds=self._bounds,
+            trouble=(*self._trouble, *trouble),
+        )
+
+    def _ended(self) -> list[str]:
+        names = self.cluster.topology.names
+        ended = [name for name in names if self.cluster.node_status(name).state == "exited"]
+        return [f"node {name} has ended, and no fault did it" for name in ended]
+
+    def _heal(self) -> None:
+        for fault in reversed(self._faults):
+            try:
+                fault.heal()
+            except (ClusterError, OSError) as error:
+                self._trouble.append(f"{fault.window.text} could not be healed: {error}")
+
+    def _judged(self, guarantees: tuple[str, ...] | None) -> Result:
+        evidence = self._evidence
+        assert evidence is not None
+        for finding in check_all(evidence, guarantees):
+            self._findings[finding.guarantee] = finding
+        if self._failure:
+            self._findings[ASSERTION] = Finding(ASSERTION, Verdict.FAIL, self._failure)
+        findings = tuple(self._findings.values())
+        result = Result(
+            scenario=self._name,
+            title=self._title,
+            backend=self._backend,
+            seed=None,
+            wall=self._wall,
+            duration_s=time.monotonic() - self._started,
+            verdict=verdict_of(findings, evidence),
+            guarantees=findings,
+            faults=fault_results(evidence),
+            evidence=evidence,
+            directory=self._directory,
+        )
+        write_report(result)
+        return result
+
+    def _told(self, result: Result) -> str:
+        lines = [f"SPOT: the verdict is {result.verdict}"]
+        for finding in result.guarantees:
+            if finding.verdict is not Verdict.PASS:
+                lines.append(f"  {finding.guarantee}: {finding.verdict}: {finding.summary}")
+                lines += [f"    {detail}" for detail in finding.details]
+        lines += [f"  trouble: {text}" for text in result.evidence.trouble]
+        return "\n".join([*lines, f"  timeline: {self._directory / REPORT}"])
+
+
+def _made(make: Callable[[], T]) -> T:
+    """What this makes. An error of the testbed fails the test by its words alone."""
+    try:
+        return make()
+    except (ClusterError, InvalidArgument, OSError) as error:
+        text = str(error)
+    pytest.fail(text, pytrace=False)
+
+
+def _backend(given: str | None) -> str:
+    """The backend that is asked for, else containers if they can be had, and else processes."""
+    given = given or os.environ.get("BACKEND")
+    if given:
+        if given not in BACKENDS:
+            make_backend(given)  # raises
+        return given
+    # The packages for containers take a quarter of a second to import.
+    from spot.testbed.engine import connect, require_compose, require_images
+
+    try:
+        client = connect()
+    except EngineMissing:
+        return "process"
+    try:
+        require_compose()
+        require_images(client)
+    except ClusterError as error:
+        print(f"SPOT: {error}. Taking local processes")  # noqa: T201  pytest shows it on failure
+        return "process"
+    finally:
+        client.close()
+    return "docker"

@@ -1,0 +1,254 @@
+"""Whatever a connection sends: a node raises nothing, and keeps its state within bounds."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spot.core import codec
+from spot.core.cluster import Cluster
+from spot.core.codec import InterestEntry, NodeEntry, Sender, TopicEntry
+from spot.core.greeting import Refusal, encode_goodbye, encode_node_gone
+from spot.core.inbox import Delivery
+from spot.core.medley import encode_medley
+from spot.core.membership import STRANGERS_MAX
+from tests.core.fixed import examples
+from tests.core.frames import RECORDS
+from tests.core.wires import new_cluster
+
+CONN = b"\x00conn"
+OTHER = new_cluster("other", now=1.0)
+CONTROL = st.one_of(
+    st.binary(max_size=60).map(lambda body: codec.record(codec.HELLO, b"SPOT\1\1" + body)),
+    st.integers(0, 3).map(lambda link: replace(OTHER.me, link=link).encode()),
+    st.just(codec.record(codec.CONFIRM)),
+    st.builds(lambda *said: Refusal(*said).encode(), st.text(max_size=5), st.text(max_size=5)),
+    st.builds(
+        encode_goodbye,
+        st.sampled_from(["left", "silent", "replaced", "removed", "linked already"]),
+        st.dictionaries(st.integers(0, 9), st.integers(0, 99), max_size=3),
+    ),
+    st.builds(codec.record, st.integers(0, 40), st.binary(max_size=50)),
+)
+# Few numbers and names, so that records meet what earlier ones made.
+SMALL = st.integers(0, 4)
+NAMES = st.sampled_from(["t", "a", "b", "*", "x\n"])
+MEETING = st.one_of(
+    st.builds(
+        lambda entries, complete: codec.encode_topics(entries, complete=complete),
+        st.lists(
+            st.builds(
+                TopicEntry, SMALL, st.integers(1, 3), SMALL, NAMES, st.booleans(), st.just("")
+            ),
+            max_size=3,
+        ),
+        st.booleans(),
+    ),
+    st.builds(codec.encode_gone, SMALL, SMALL),
+    st.builds(codec.encode_head, SMALL, SMALL, SMALL, st.sampled_from([codec.HEAD, codec.BEGIN])),
+    st.builds(
+        codec.encode_interest,
+        st.sampled_from([codec.INTEREST, codec.INTEREST_GONE]),
+        st.lists(st.builds(InterestEntry, st.integers(0, 2), SMALL, SMALL, NAMES), max_size=3),
+    ),
+    st.builds(
+        lambda kind, topic, first, count: codec.encode_batch(kind, topic, first, [b"x"] * count)[0],
+        st.sampled_from([codec.DATA, codec.PUBLISH]),
+        SMALL,
+        st.integers(1, 9),
+        st.integers(1, 4),
+    ),
+    st.lists(st.tuples(SMALL, st.integers(1, 9), st.binary(max_size=3)), min_size=1).map(
+        lambda rows: encode_medley(*zip(*rows, strict=True))[0]
+    ),
+)
+NODES = st.sampled_from(["other", "x", "y", "victim"])
+VICTIM_AT = 10.0
+VICTIM = new_cluster("victim", now=VICTIM_AT).me.incarnation
+SENDERS = st.builds(
+    lambda names, life, host_life: Sender(*names, *life, *host_life),
+    st.tuples(NODES, NODES),
+    st.tuples(SMALL, SMALL),
+    st.sampled_from([(1, 1), (VICTIM.started, VICTIM.random)]),
+)
+RELAYED = st.one_of(
+    st.builds(
+        lambda *fields: codec.encode_node(NodeEntry(*fields)),
+        *(NODES, SMALL, SMALL, st.just(1 << 20)),
+        st.lists(NODES, min_size=1, max_size=3).map(tuple),
+        st.booleans(),
+    ),
+    st.builds(
+        lambda *fields: codec.encode_topics((TopicEntry(*fields),), complete=False),
+        *(SMALL, st.integers(1, 3), SMALL, NAMES, st.booleans(), NODES),
+    ),
+    st.builds(encode_node_gone, NODES, st.just("closed"), st.dictionaries(SMALL, SMALL)),
+    st.builds(
+        codec.encode_follow, st.sampled_from([codec.FOLLOW, codec.UNFOLLOW]), SMALL, SMALL, SMALL
+    ),
+    st.builds(
+        codec.encode_fetch, st.sampled_from([codec.FETCH, codec.FETCHED]), SMALL, SMALL, SMALL
+    ),
+    st.builds(
+        lambda topic, first: codec.encode_batch(codec.AGAIN, topic, first, [b"x"])[0],
+        SMALL,
+        st.integers(1, 9),
+    ),
+    st.builds(
+        lambda sender, topic, first: codec.forwarded(
+            sender, codec.encode_batch(codec.PUBLISH, topic, first, [b"x"])[0]
+        ),
+        SENDERS,
+        SMALL,
+        st.integers(1, 9),
+    ),
+    st.builds(codec.encode_confirmed, SENDERS, SMALL, SMALL),
+)
+FRAMES = st.lists(
+    st.one_of(
+        st.lists(st.one_of(MEETING, RELAYED, RECORDS, CONTROL), min_size=1, max_size=3).map(
+            b"".join
+        ),
+        st.binary(max_size=40),
+    ).flatmap(
+        lambda frame: st.lists(st.binary(max_size=3), max_size=1).map(
+            lambda larges: (frame, *larges)
+        )
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def victim() -> Cluster:
+    cluster = new_cluster("victim", now=VICTIM_AT)
+    cluster.create_topic("t", 1)
+    cluster.create_topic("b", 1, standby=True)
+    cluster.subscribe("a", pattern=False)
+    cluster.subscribe("*", pattern=True)
+    return cluster
+
+
+def greeted(cluster: Cluster) -> None:
+    cluster.frame(CONN, (OTHER.me.encode(),), 10.0)
+    cluster.frame(CONN, (codec.record(codec.CONFIRM),), 10.0)
+    assert set(cluster.nodes) == {"other"}
+
+
+def feed(cluster: Cluster, conn: bytes, frames: list[tuple[bytes, ...]]) -> None:
+    now = 10.0
+    for frame in frames:
+        now += 0.01
+        cluster.frame(conn, frame, now)
+        cluster.take_sends(now)
+        cluster.effects.events.clear()
+        cluster.effects.hangups.clear()
+        cluster.effects.strangers.clear()
+        assert len(cluster.links) <= 1
+        assert set(cluster.nodes.values()) <= set(cluster.links.values())
+        for link in cluster.links.values():
+            for flow in (link, link.publishes):
+                assert flow.recv_msgs <= flow.granted_msgs, "more was taken than credit was given"
+        for hosts in cluster.traffic.registry.remote.values():
+            for topic in hosts.values():
+                assert topic.link is None or topic.link in cluster.links.values(), (
+                    "a topic hangs on a link that is gone"
+                )
+        for hosted in cluster.traffic.registry.local.values():
+            assert set(hosted.links) <= set(cluster.links.values())
+        traffic = cluster.traffic
+        assert traffic.counters.publish_unknown >= 0
+        item = traffic.take()
+        while item is not None:
+            if isinstance(item, Delivery):
+                assert item.messages()
+                traffic.taken(item, now)
+            item = traffic.take()
+    cluster.tick(now + 0.01)
+    cluster.peers()
+    cluster.metrics(strangers=0, waiting=())
+
+
+@examples(120)
+@given(frames=FRAMES)
+def test_a_stranger_never_raises(frames: list[tuple[bytes, ...]]) -> None:
+    # Anybody who reaches the port can send this.
+    feed(victim(), CONN, frames)
+
+
+@examples(200)
+@given(frames=FRAMES)
+def test_a_greeted_peer_never_raises(frames: list[tuple[bytes, ...]]) -> None:
+    # A peer of another version, or one gone mad, ends its own link and nothing else.
+    cluster = victim()
+    greeted(cluster)
+    feed(cluster, CONN, frames)
+
+
+@examples(100)
+@given(frames=FRAMES)
+def test_who_was_dialled_never_raises(frames: list[tuple[bytes, ...]]) -> None:
+    # A wrong endpoint may lead to anything.
+    cluster = victim()
+    cluster.add_peer("there", 10.0)
+    cluster.tick(10.0)
+    ((conn, _),) = cluster.effects.dials
+    cluster.effects.dials.clear()
+    cluster.made(conn, 10.0)
+    feed(cluster, conn, frames)
+
+
+def test_strangers_are_answered_once_and_forgotten() -> None:
+    # A flood of garbage makes no flood of answers, and no list without end.
+    cluster = victim()
+    for number in range(STRANGERS_MAX + 500):
+        conn = number.to_bytes(4, "big")
+        for _ in range(3):
+            cluster.frame(conn, (b"garbage",), 10.0)
+    assert len(cluster.take_sends(10.0)) == STRANGERS_MAX + 500
+    assert len(cluster._strangers) == STRANGERS_MAX
+    assert not cluster.links
+
+
+def test_more_than_the_credit_ends_the_link() -> None:
+    # Credit bounds this node's memory: who ignores it is not a peer.
+    cluster = victim()
+    greeted(cluster)
+    cluster.frame(CONN, (codec.encode_topics((TopicEntry(1, 1, 0, "a"),), complete=True),), 10.0)
+    cluster.frame(CONN, (codec.encode_head(1, 0, 0),), 10.0)
+    first = 1
+    for _ in range(1000):
+        frame, _ = codec.encode_batch(codec.DATA, 1, first, [b"x"] * 100)
+        cluster.frame(CONN, (frame,), 10.0)
+        first += 100
+        assert cluster.traffic.inbox.msgs <= cluster.config.rcvhwm
+    assert not cluster.nodes
+
+
+def test_a_number_announced_twice_ends_the_link() -> None:
+    # The first topic would go on hanging on the link after its end.
+    cluster = victim()
+    greeted(cluster)
+    for name in ("a", "b"):
+        entry = TopicEntry(1, 1, 0, name)
+        cluster.frame(CONN, (codec.encode_topics((entry,), complete=False),), 10.0)
+    assert not cluster.nodes
+    assert cluster.traffic.registry.remote["a"]["other"].link is None
+
+
+def test_a_host_cannot_settle_what_was_not_published() -> None:
+    # It would take from the outbox what was not sent, and from the counts what was not lost.
+    cluster = victim()
+    greeted(cluster)
+    cluster.frame(CONN, (codec.encode_topics((TopicEntry(1, 1, 0, "a"),), complete=True),), 10.0)
+    remote = cluster.traffic.registry.host_of("a")
+    assert remote is not None
+    cluster.traffic.publish_remote(remote, [b"x"] * 9)
+    outbox = cluster.traffic.outboxes["other"]
+    for number, refused in ((5, 3), (4, 2), (5, 3)):
+        cluster.frame(CONN, (codec.encode_settled(number, refused),), 10.0)
+        assert outbox.unsettled == 4, "what is settled stays so"
+        assert cluster.traffic.counters.publish_unknown == 3
+    cluster.frame(CONN, (codec.encode_settled(10, 3),), 10.0)
+    assert not cluster.nodes
+    assert outbox.unsettled == 4

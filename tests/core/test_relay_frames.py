@@ -1,0 +1,176 @@
+"""Relays that announce wrongly, or in a circle: refused or ignored, with defined results."""
+
+from __future__ import annotations
+
+import pytest
+
+from spot.core import codec
+from spot.core.cluster import Cluster
+from spot.core.codec import NodeEntry, Sender, TopicEntry
+from tests.core.test_cluster_frames import CONN, greeted, victim
+
+
+def offered(node: str, *path: str) -> bytes:
+    return codec.encode_node(NodeEntry(node, 1, 1, 1 << 20, path, complete=True))
+
+
+def announced(host: str, number: int = 7, epoch: int = 5) -> bytes:
+    entry = TopicEntry(number, epoch, 0, "far", False, host)
+    return codec.encode_topics((entry,), complete=False)
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    """A node that is linked with a node called "other"."""
+    cluster = victim()
+    greeted(cluster)
+    assert "other" in cluster.nodes
+    return cluster
+
+
+def test_a_node_behind_a_relay_can_be_reached(cluster: Cluster) -> None:
+    # What the tests below leave out one thing of.
+    cluster.frame(CONN, (offered("x", "other") + announced("x"),), 10.1)
+    remote = cluster.traffic.registry.host_of("far")
+    assert remote is not None
+    assert (remote.node, remote.way.path) == ("x", ("other",))
+    assert "x" in cluster.views.view.reachable
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        offered("x", "y"),
+        offered("x", "other", "y", "z"),
+        offered("x", "other", "other"),
+        offered("x", "other", "x"),
+        announced("x"),
+        offered("x", "other") + announced("x") + announced("x"),
+    ],
+    ids=["not its own id first", "too long", "twice", "through itself", "not offered", "again"],
+)
+def test_a_wrong_announcement_ends_the_link(cluster: Cluster, frame: bytes) -> None:
+    # Who believed it would send messages in a circle, or to nowhere.
+    cluster.frame(CONN, (frame,), 10.1)
+    assert "other" not in cluster.nodes
+    assert any("protocol" in (event.reason or "") for event in cluster.effects.events)
+
+
+@pytest.mark.parametrize("entry", [("x", "other", "victim"), ("victim", "other")])
+def test_a_circle_is_ignored_with_its_topics(cluster: Cluster, entry: tuple[str, ...]) -> None:
+    # It happens in good order, while ways change: no error, and no way.
+    frame = offered(*entry) + announced(entry[0])
+    cluster.frame(CONN, (frame,), 10.1)
+    assert "other" in cluster.nodes
+    assert cluster.traffic.registry.host_of("far") is None
+    gone = codec.encode_gone(7, codec.EVERYTHING)
+    cluster.frame(CONN, (gone,), 10.2)
+    assert "other" in cluster.nodes
+
+
+def test_what_is_unknown_is_not_followed_or_fetched(cluster: Cluster) -> None:
+    # The news that a topic has ended may cross the wish for it.
+    frame = codec.encode_follow(codec.FOLLOW, 99, 3, 4) + codec.encode_fetch(codec.FETCH, 99, 1, 2)
+    cluster.frame(CONN, (frame,), 10.1)
+    assert "other" in cluster.nodes
+
+
+@pytest.mark.parametrize("host", ["other", "x"])
+def test_a_head_for_an_earlier_subscription_does_not_begin_a_stream(
+    cluster: Cluster, host: str
+) -> None:
+    # It would count as missed what passed by between the two.
+    cluster.unsubscribe("*", pattern=True)
+    if host == "x":
+        cluster.frame(CONN, (offered("x", "other"),), 10.1)
+    cluster.frame(CONN, (announced("" if host == "other" else "x"),), 10.1)
+    link = cluster.nodes["other"]
+    cluster.subscribe("far", pattern=False)
+    before = link.asks
+    cluster.unsubscribe("far", pattern=False)
+    cluster.subscribe("far", pattern=False)
+    position = cluster.traffic.subscriptions.position("far", host)
+    assert position is not None
+    assert link.asks > before
+    cluster.frame(CONN, (codec.encode_head(7, 10, before),), 10.2)
+    assert position.epoch == 0
+    cluster.frame(CONN, (codec.encode_head(7, 30, link.asks),), 10.2)
+    cluster.frame(CONN, (codec.encode_head(7, 33, link.asks),), 10.2)
+    assert (position.epoch, position.last, position.owed) == (5, 33, 3)
+
+
+@pytest.mark.parametrize(("last", "begin"), [(0, 3), (2, 1)])
+def test_a_relay_knows_where_its_own_subscription_begins_before_it_has_credit(
+    cluster: Cluster, last: int, begin: int
+) -> None:
+    # Else what is published until the link is lost would be passed over in silence.
+    cluster.unsubscribe("*", pattern=True)
+    topic = cluster.traffic.registry.local["t"]
+    link = cluster.nodes["other"]
+    cluster.frame(CONN, (codec.encode_follow(codec.FOLLOW, topic.topic_id),), 10.1)
+    cluster.take_sends(10.1)
+    link.limit_msgs = 0
+    cluster.traffic.publish(topic, [b"m"] * 3)
+    wish = codec.InterestEntry(codec.EXACT, 0, last, "t")
+    cluster.frame(CONN, (codec.encode_interest(codec.INTEREST, (wish,)),), 10.2)
+    frames = [frame for _, frame in cluster.take_sends(10.2)]
+    records = [
+        frame[0][start:end]
+        for frame in frames
+        for kind, start, end, _ in codec.records(frame)
+        if kind == codec.BEGIN
+    ]
+    assert [codec.decode_head(record) for record in records] == [(topic.topic_id, begin, 2)]
+
+
+def test_a_subscription_begins_where_its_host_said_although_the_link_was_lost(
+    cluster: Cluster,
+) -> None:
+    # The data before its HEAD belongs to those behind this relay.
+    cluster.unsubscribe("*", pattern=True)
+    cluster.frame(CONN, (announced(""),), 10.1)
+    link = cluster.nodes["other"]
+    cluster.subscribe("far", pattern=False)
+    data = codec.encode_batch(codec.DATA, 7, 9, [b"m"] * 2)[0]
+    early = codec.encode_head(7, 8, link.asks - 1, codec.BEGIN)
+    begin = codec.encode_head(7, 10, link.asks, codec.BEGIN)
+    cluster.frame(CONN, (early + begin + data,), 10.2)
+    assert cluster.traffic.inbox.msgs == 0
+    cluster.lost(CONN, "closed", 10.3)
+    entry = cluster.traffic.subscriptions.entry("far", "other", pattern=False)
+    assert (entry.epoch, entry.last) == (5, 10)
+
+
+def test_publishes_to_an_earlier_life_of_the_host_are_not_taken_for_later_ones(
+    cluster: Cluster,
+) -> None:
+    # They wait at relays, and have the same numbers: one of them would be ordered twice or not
+    # at all, and the publisher told so of another.
+    life = cluster.me.incarnation
+    sender = Sender("victim", "x", 3, 4, life.started, life.random)
+    topic = cluster.traffic.registry.local["t"]
+    publish = codec.encode_batch(codec.PUBLISH, topic.topic_id, 1, [b"late"])[0]
+    for earlier in (sender._replace(host_started=1), sender._replace(host_random=1)):
+        cluster.frame(CONN, (codec.forwarded(earlier, publish),), 10.1)
+    assert topic.head == 0
+    flow = cluster.nodes["other"].publishes
+    assert flow.consumed_msgs == flow.recv_msgs == 2
+    cluster.frame(CONN, (codec.forwarded(sender, publish),), 10.2)
+    assert topic.head == 1
+
+
+def test_what_an_earlier_life_of_the_host_confirmed_settles_nothing(cluster: Cluster) -> None:
+    # What it had ordered is not what this one has.
+    cluster.frame(CONN, (offered("x", "other") + announced("x"),), 10.1)
+    traffic = cluster.traffic
+    remote = traffic.registry.host_of("far")
+    assert remote is not None
+    traffic.publish_remote(remote, [b"m"] * 3)
+    me = cluster.me.incarnation
+    sender = Sender("x", "victim", me.started, me.random, 1, 1)
+    earlier = codec.encode_confirmed(sender._replace(host_random=2), 3, 3)
+    cluster.frame(CONN, (earlier,), 10.2)
+    assert traffic.outboxes["x"].unsettled == 3
+    assert traffic.counters.publish_unknown == 0
+    cluster.frame(CONN, (codec.encode_confirmed(sender, 2, 0),), 10.3)
+    assert traffic.outboxes["x"].unsettled == 1

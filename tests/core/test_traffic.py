@@ -1,0 +1,230 @@
+"""Who gets which message, and that every count is exact, with slow subscribers too."""
+
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spot.config import Config
+from spot.core import codec
+from spot.core.batches import CHUNK_BYTES, cut
+from spot.core.hosting import ROOM_MAX
+from tests.core.fixed import examples
+from tests.core.wires import Node, Wires
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), st.integers(1, 30)),
+        st.tuples(st.just("remote"), st.integers(1, 10)),
+        st.tuples(st.just("deliver"), st.integers(0, 5)),
+        st.tuples(st.just("take"), st.integers(0, 2)),
+        st.tuples(st.just("aside"), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+def linked(wires: Wires, host: Node, *others: Node) -> None:
+    for node in others:
+        node.cluster.add_peer("host", wires.now)
+    wires.settle(0.5)
+    assert len(host.cluster.nodes) == len(others)
+
+
+@examples(120)
+@given(
+    steps=STEPS,
+    sndhwm=st.integers(1, 20),
+    rcvhwm=st.integers(1, 20),
+    local=st.booleans(),
+)
+def test_received_and_missed_are_exact_whoever_is_slow(
+    steps: list[tuple[str, int]], sndhwm: int, rcvhwm: int, local: bool
+) -> None:
+    # Set aside, caught up, set aside again: no message is lost in silence, none comes twice.
+    wires = Wires()
+    config = Config(sndhwm=sndhwm, rcvhwm=rcvhwm)
+    host = wires.add("host", "host", config=config)
+    readers = [wires.add(f"reader-{at}", config=config) for at in range(2)]
+    topic = host.cluster.create_topic("t", 1)
+    linked(wires, host, *readers)
+    everyone = [*readers, host] if local else readers
+    for node in everyone:
+        node.cluster.subscribe("t", pattern=False)
+        wires.work(node)
+    wires.run_dry()
+    traffic = host.cluster.traffic
+    accepted = 0
+    for action, count in (*steps, ("aside", 0)):
+        if action == "publish":
+            room = traffic.room(topic)
+            payloads = [str(accepted + at).encode() for at in range(min(room, count))]
+            if payloads:
+                traffic.publish(topic, payloads)
+                accepted += len(payloads)
+                wires.work(host)
+        elif action == "remote":
+            remote = readers[0].cluster.traffic.registry.host_of("t")
+            assert remote is not None
+            assert remote.link is not None
+            room = remote.link.publishes.room(sndhwm)
+            payloads = [b"remote"] * min(room, count)
+            if payloads:
+                readers[0].cluster.traffic.publish_remote(remote, payloads)
+                accepted += len(payloads)
+                wires.work(readers[0])
+        elif action == "deliver":
+            wires.deliver_one(count)
+        elif action == "take":
+            node = everyone[count % len(everyone)]
+            node.take(wires.now)
+            wires.work(node)
+        elif traffic.room(topic) == 0:
+            traffic.set_aside_full(topic, wires.now)
+            assert traffic.room(topic) > 0, "nobody is waited for any more"
+        for node in everyone:
+            assert node.cluster.traffic.inbox.msgs <= rcvhwm * len(wires.nodes)
+        for link in host.cluster.nodes.values():
+            assert link.out_msgs <= max(sndhwm, link.window_msgs) + topic.chunk_msgs
+    # All that is left is taken; then everything must add up.
+    for _ in range(10_000):
+        # What is read from history waits for its turn.
+        wires.settle(0.002)
+        taken = [node.take(wires.now) for node in everyone]
+        for node in everyone:
+            wires.work(node)
+        if not any(taken) and not wires.waiting():
+            break
+    assert topic.head == accepted
+    assert not traffic.here.aside
+    for node in everyone:
+        told = node.cluster.traffic.subscriptions.position("t", "host")
+        assert told is not None
+        assert told.owed is not None
+        sequences = [message.seq for message in node.messages]
+        assert sequences == sorted(set(sequences))
+        missed = [message.missed for message in node.messages]
+        assert None not in missed
+        total = len(sequences) + sum(count or 0 for count in missed) + told.owed
+        assert total == accepted
+        counters = node.cluster.traffic.counters
+        assert counters.recv_msgs + counters.missed_msgs == accepted
+        assert counters.duplicates == 0
+    link = host.cluster.nodes["reader-0"]
+    assert not link.aside
+    assert not link.lacks
+
+
+def test_error_mode_gives_the_message_to_nobody() -> None:
+    # room() 0 is what EAGAIN rests on: nothing was numbered or queued.
+    wires = Wires()
+    config = Config(sndhwm=2, rcvhwm=2)
+    host = wires.add("host", "host", config=config)
+    reader = wires.add("reader", config=config)
+    topic = host.cluster.create_topic("t", 1)
+    linked(wires, host, reader)
+    reader.cluster.subscribe("t", pattern=False)
+    wires.work(reader)
+    wires.run_dry()
+    traffic = host.cluster.traffic
+    sent = 0
+    while traffic.room(topic):
+        traffic.publish(topic, [b"x"])
+        wires.work(host)
+        wires.run_dry()
+        sent += 1
+        assert sent <= 4, "sndhwm and rcvhwm bound what may be under way"
+    assert topic.head == sent == 4
+    reader.take(wires.now)
+    reader.take(wires.now)
+    wires.work(reader)
+    wires.run_dry()
+    assert traffic.room(topic) > 0, "who takes again gets again"
+
+
+def test_room_without_subscribers_is_no_limit() -> None:
+    # A topic that nobody reads must not block its publisher.
+    wires = Wires()
+    host = wires.add("host", "host")
+    topic = host.cluster.create_topic("t", 1)
+    assert host.cluster.traffic.room(topic) == ROOM_MAX
+
+
+SIZES = st.lists(
+    st.one_of(
+        st.integers(0, 50),
+        st.sampled_from([codec.LARGE - 1, codec.LARGE, codec.LARGE + 1, CHUNK_BYTES]),
+    ),
+    min_size=1,
+    max_size=25,
+)
+ZEROS = bytes(CHUNK_BYTES)
+
+
+@examples(150)
+@given(sizes=SIZES, most=st.integers(1, 30))
+def test_batches_keep_order_and_limits(sizes: list[int], most: int) -> None:
+    # A batch goes whole: it has to fit the window, and must not hold up the heartbeat.
+    payloads = [ZEROS[:size] for size in sizes]
+    batches = cut(payloads, most)
+    assert [len(one) for batch in batches for one in batch] == sizes
+    for batch in batches:
+        assert 1 <= len(batch) <= most
+        assert len(batch) == 1 or sum(map(len, batch)) <= CHUNK_BYTES
+
+
+def test_a_topic_that_ended_and_began_again_loses_no_count() -> None:
+    # The end of a topic carries its head, so that its lost tail is counted in the next epoch.
+    wires = Wires()
+    host = wires.add("host", "host", config=Config(sndhwm=2, rcvhwm=2))
+    reader = wires.add("reader", config=Config(rcvhwm=2))
+    topic = host.cluster.create_topic("t", 1)
+    linked(wires, host, reader)
+    reader.cluster.subscribe("t", pattern=False)
+    wires.work(reader)
+    wires.run_dry()
+    traffic = host.cluster.traffic
+    for _ in range(10):
+        if not traffic.room(topic):
+            traffic.set_aside_full(topic, wires.now)
+        traffic.publish(topic, [b"x"])
+        wires.work(host)
+        wires.run_dry()
+    host.cluster.destroy_topic(topic, wires.now)
+    again = host.cluster.create_topic("t", 1)
+    assert again.epoch > topic.epoch
+    wires.work(host)
+    while reader.take(wires.now):
+        wires.work(reader)
+        wires.run_dry()
+    traffic.publish(again, [b"new"])
+    wires.work(host)
+    wires.run_dry()
+    reader.take(wires.now)
+    assert reader.messages[-1].data == b"new"
+    missed = [message.missed for message in reader.messages]
+    assert sum(count or 0 for count in missed) + len(reader.messages) == 11
+    assert None not in missed
+
+
+def test_pattern_that_ends_is_one_look_at_what_waits() -> None:
+    # A look for each of its topics kept a node with 8,000 of them from answering for 12 s.
+    wires = Wires()
+    host = wires.add("host", "host")
+    reader = wires.add("reader")
+    topics = [host.cluster.create_topic(f"t:{at}", at + 1) for at in range(2_000)]
+    linked(wires, host, reader)
+    reader.cluster.subscribe("t:*", pattern=True)
+    wires.work(reader)
+    wires.run_dry()
+    (link,) = host.cluster.nodes.values()
+    link.limit_msgs = 0
+    for topic in topics:
+        host.cluster.traffic.publish(topic, (b"x",))
+    assert len(link.out) == 2_000
+    reader.cluster.unsubscribe("t:*", pattern=True)
+    wires.work(reader)
+    began = time.process_time()
+    wires.run_dry()
+    assert time.process_time() - began < 0.25
+    assert not link.out

@@ -1,0 +1,22 @@
+"""A node that makes lost links again and does not subscribe on them."""
+
+from __future__ import annotations
+
+from spot.core.cluster import Cluster
+from spot.core.link import Link
+from tests.faulty.programs.faulty import play
+
+_known: set[str] = set()
+_tell_interest = Cluster._tell_interest
+
+
+def tell_interest(cluster: Cluster, link: Link) -> None:
+    """Tells a peer what this node subscribes to, and only the first time."""
+    if link.node not in _known:
+        _known.add(link.node)
+        _tell_interest(cluster, link)
+
+
+if __name__ == "__main__":
+    Cluster._tell_interest = tell_interest  # type: ignore[assignment, method-assign]
+    play()

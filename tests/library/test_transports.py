@@ -1,0 +1,132 @@
+"""tcp over IPv4 and IPv6, ipc, and inproc: the same node over all of them."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from spot import AddressInUse, HostUnreachable, Spot
+from tests.library.nodes import MakeNode, StartChild, is_up
+from tests.library.waiting import receive, receive_told, wait_until
+
+
+@pytest.fixture(params=["tcp://127.0.0.1:0", "tcp://*:0", "tcp://[::1]:0", "ipc", "inproc"])
+def endpoint(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Something to bind, of each transport."""
+    kind = str(request.param)
+    if kind == "ipc":
+        return f"ipc://{tmp_path}/node"
+    if kind == "inproc":
+        return f"inproc://{tmp_path.name}"
+    return kind
+
+
+def dialled(bound: str) -> str:
+    return bound.replace("0.0.0.0", "localhost")
+
+
+def test_pair_talks_both_ways(make_node: MakeNode, endpoint: str) -> None:
+    """Topics, subscriptions, large and small messages, both directions."""
+    host = make_node(node_id="host", topics=["h"])
+    bound = host.bind(endpoint)
+    assert host.endpoints == (bound,)
+    node = make_node(node_id="node", topics=["n"])
+    node.cluster_add(dialled(bound), timeout=5)
+    assert node.cluster_sync() == {dialled(bound): frozenset({"h"})}
+    node.subscribe("h")
+    host.subscribe("n")
+    for size in (0, 10, 1000, 100_000, 3_000_000):
+        host.publish("h", b"h" * size)
+        node.publish("n", b"n" * size)
+        node.publish("h", b"x" * size)
+        assert sorted(m.data for m in receive(node, 2)) == sorted([b"h" * size, b"x" * size])
+        assert receive(host, 1)[0].data == b"n" * size
+    assert node.is_healthy("host", timeout=2)
+    assert is_up(host, "node")
+
+
+def test_host_that_leaves_and_comes_back(make_node: MakeNode, endpoint: str) -> None:
+    """Told once, and back by itself, whatever the transport."""
+    host = make_node(node_id="host", topics=["h"])
+    bound = host.bind(endpoint)
+    node = make_node(reconnect_max=0.2)
+    node.cluster_add(dialled(bound), timeout=5)
+    node.cluster_sync()
+    node.subscribe("h")
+    host.publish("h", b"1")
+    assert receive(node, 1)[0].data == b"1"
+    host.close()
+    error = receive_told(node)
+    assert (error.node, error.topics, error.reason) == ("host", ("h",), "left")
+    again = make_node(node_id="host", topics=["h"])
+    wait_until(lambda: bind_again(again, bound))
+    again.wait_for_subscribers("h", timeout=5)
+    again.publish("h", b"2")
+    assert receive(node, 1)[0].data == b"2"
+
+
+def bind_again(node: Spot, endpoint: str) -> bool:
+    try:
+        node.bind(endpoint)
+    except AddressInUse:
+        return False
+    return True
+
+
+def test_port_is_free_when_close_returns(make_node: MakeNode) -> None:
+    """A program that restarts its node must not fail at random on its own port."""
+    host = make_node(bind=["tcp://127.0.0.1:0"])
+    (endpoint,) = host.endpoints
+    host.close()
+    for _ in range(30):
+        with Spot(bind=[endpoint], linger=0.1) as node, Spot(cluster=[endpoint]) as peer:
+            peer.cluster_sync()
+            assert node.endpoints == (endpoint,)
+
+
+def test_ipc_path_of_a_living_node_is_in_use(make_node: MakeNode, tmp_path: Path) -> None:
+    """zmq would take the path away from the node that listens there, in silence."""
+    endpoint = f"ipc://{tmp_path}/node"
+    host = make_node(bind=[endpoint], topics=["t"])
+    with pytest.raises(AddressInUse, match="another path") as caught:
+        make_node(bind=[endpoint])
+    assert caught.value.errno == errno.EADDRINUSE
+    node = make_node(cluster=[endpoint])
+    assert node.cluster_sync() == {endpoint: frozenset({"t"})}
+    assert is_up(host, node.node_id)
+
+
+def test_ipc_path_of_a_dead_process_is_taken_over(
+    make_node: MakeNode, start_child: StartChild, tmp_path: Path
+) -> None:
+    """SIGKILL leaves the file: the next start must not need a person to delete it."""
+    endpoint = f"ipc://{tmp_path}/node"
+    child = start_child("publisher", topics=["t"], bind=endpoint)
+    child.said("bound")
+    node = make_node(cluster=[endpoint], reconnect_max=0.2)
+    node.cluster_sync(timeout=5)
+    node.subscribe("t")
+    child.kill()
+    receive_told(node, 2)
+    start_child("publisher", topics=["t"], bind=endpoint).said("bound")
+    wait_until(lambda: node.list_topics() == ["t"] and node.peers()[0].state == "up")
+
+
+def test_inproc_of_another_name_is_nobody(make_node: MakeNode) -> None:
+    """zmq connects to names that nobody has bound yet: that must not look like a peer."""
+    node = make_node()
+    with pytest.raises(HostUnreachable):
+        node.cluster_add("inproc://nobody", timeout=0.2)
+    assert node.peers()[0].state != "up"
+    make_node(bind=["inproc://nobody"])
+    wait_until(lambda: node.peers()[0].state == "up", 10)
+
+
+def test_name_that_has_both_families_reaches_either(make_node: MakeNode) -> None:
+    """localhost may be ::1 first: a node that is bound to IPv4 only must be found."""
+    host = make_node(bind=["tcp://127.0.0.1:0"])
+    port = host.endpoints[0].rpartition(":")[2]
+    node = make_node()
+    node.cluster_add(f"tcp://localhost:{port}", timeout=5)

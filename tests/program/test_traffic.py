@@ -1,0 +1,199 @@
+import threading
+import time
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spot import Closed, QueueFull, Spot
+from spot.program.recorder import Recorder
+from spot.program.settings import ProgramSettings
+from spot.program.traffic import (
+    Publisher,
+    Traffic,
+    counter_of,
+    numbered_payload,
+    publish_numbered,
+    publisher_of,
+)
+from tests.library.waiting import wait_until
+
+
+@given(counter=st.integers(0, 10**18), size=st.integers(0, 300))
+def test_payload_carries_its_counter_at_any_size(counter: int, size: int) -> None:
+    """The checkers count by it: a payload too small must never cut a counter short."""
+    payload = numbered_payload(counter, size)
+    assert counter_of(payload) == counter
+    assert len(payload) == max(size, len(str(counter)))
+    assert publisher_of(payload) is None
+
+
+@given(
+    counter=st.integers(0, 10**18),
+    size=st.integers(0, 300),
+    publisher=st.builds(
+        Publisher,
+        life=st.text("0123456789abcdef", min_size=1, max_size=16),
+        node=st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=60),
+    ),
+)
+def test_payload_to_a_topic_of_others_tells_its_publisher(
+    counter: int, size: int, publisher: Publisher
+) -> None:
+    """Two publishers count alike, and so do two lives of one: a message must not be taken for
+    another's.
+    """
+    payload = numbered_payload(counter, size, publisher)
+    assert (counter_of(payload), publisher_of(payload)) == (counter, publisher)
+    assert len(payload) >= size
+
+
+@pytest.mark.parametrize("data", [b"", b" 1", b"hello", b"-1 .", b"1.5 .", b"12three", b"\xff"])
+def test_payload_of_somebody_else_has_no_counter(data: bytes) -> None:
+    """A message that a person publishes by hand must not be taken for traffic, or end the node."""
+    assert counter_of(data) is None
+
+
+class _Node:
+    """Takes publishes as a node would, refuses those it is told to, closes after ``last``."""
+
+    def __init__(self, last: int, refused: frozenset[int] = frozenset()) -> None:
+        self.published: list[tuple[str, bytes]] = []
+        self.times: list[float] = []
+        self._last = last
+        self._refused = refused
+
+    def publish(self, topic: str, data: bytes) -> None:
+        counter = counter_of(data)
+        assert counter is not None
+        if counter > self._last:
+            raise Closed("closed")
+        self.times.append(time.monotonic())
+        if counter in self._refused:
+            raise QueueFull("full", topic=topic)
+        self.published.append((topic, data))
+
+
+class _Records:
+    def __init__(self) -> None:
+        self.kept: list[tuple[Any, ...]] = []
+
+    def publish(self, at: float, topic: str, counter: int) -> None:
+        self.kept.append(("publish", topic, counter))
+
+    def publish_error(self, at: float, topic: str, counter: int, error: Exception) -> None:
+        self.kept.append(("publish_error", topic, counter))
+
+
+def _publish(node: _Node, *, rate: float, topics: tuple[str, ...] = ("t",)) -> _Records:
+    records = _Records()
+    publish_numbered(
+        cast(Spot, node),
+        cast(Recorder, records),
+        topics,
+        rate=rate,
+        payload_bytes=16,
+        stopped=threading.Event(),
+    )
+    return records
+
+
+def test_traffic_numbers_every_topic_from_one() -> None:
+    """Loss is found by counters alone, so they must begin and go on as docs/history.md says."""
+    node = _Node(last=3)
+    records = _publish(node, rate=10_000, topics=("t", "u"))
+    expected = [("publish", topic, counter) for counter in (1, 2, 3) for topic in ("t", "u")]
+    assert records.kept == expected
+    assert [counter_of(data) for _, data in node.published] == [1, 1, 2, 2, 3, 3]
+
+
+def test_traffic_never_uses_a_counter_again_after_an_error() -> None:
+    """That a publish which raised never arrives can be checked only if its number is its own."""
+    node = _Node(last=4, refused=frozenset({2}))
+    records = _publish(node, rate=10_000)
+    assert records.kept == [
+        ("publish", "t", 1),
+        ("publish_error", "t", 2),
+        ("publish", "t", 3),
+        ("publish", "t", 4),
+    ]
+
+
+def test_traffic_keeps_its_rate_on_average() -> None:
+    """A rate that drifts with the cost of each publish would make every figure per second wrong."""
+    node = _Node(last=101)
+    _publish(node, rate=500)
+    assert node.times[-1] - node.times[0] == pytest.approx(100 / 500, rel=0.25)
+
+
+def test_traffic_ends_when_it_is_told_to() -> None:
+    """SIGTERM must not wait for a publisher that sleeps until its next message is due."""
+    stopped = threading.Event()
+    thread = threading.Thread(
+        target=publish_numbered,
+        args=(_Node(last=9), _Records(), ("t",)),
+        kwargs={"rate": 0.01, "payload_bytes": 1, "stopped": stopped},
+    )
+    thread.start()
+    stopped.set()
+    thread.join(timeout=5)
+    assert not thread.is_alive()
+
+
+def _traffic(node: _Node, **settings: str) -> tuple[Traffic, _Records]:
+    records = _Records()
+    given = ProgramSettings.from_env({"SPOT_RATE": "500", **settings})
+    return Traffic(cast(Spot, node), cast(Recorder, records), given), records
+
+
+def test_traffic_that_is_quiet_publishes_nothing_more() -> None:
+    """What was published after the answer would look lost to whoever counts then."""
+    node = _Node(last=10**6)
+    traffic, records = _traffic(node, SPOT_TOPICS="t")
+    thread = threading.Thread(target=traffic.publish_own)
+    thread.start()
+    wait_until(lambda: records.kept, what="a publish")
+    assert traffic.quiet(5)
+    count = len(node.published)
+    thread.join(timeout=5)
+    assert not thread.is_alive()
+    assert len(node.published) == count == len(records.kept)
+
+
+def test_traffic_tells_when_a_publish_does_not_return() -> None:
+    """A publisher that waits for a full queue is not quiet yet, and must not be called so."""
+    release = threading.Event()
+
+    class Blocked(_Node):
+        def publish(self, topic: str, data: bytes) -> None:
+            release.wait(10)
+
+    traffic, _ = _traffic(Blocked(last=1), SPOT_TOPICS="t")
+    thread = threading.Thread(target=traffic.publish_own)
+    thread.start()
+    try:
+        wait_until(lambda: not traffic.quiet(0), what="the publish that blocks")
+    finally:
+        release.set()
+        thread.join(timeout=5)
+    assert traffic.quiet(5)
+
+
+def test_traffic_follows_topics_that_come_and_go() -> None:
+    """A backup that takes a topic over by command must serve it from then on."""
+    node = _Node(last=10**6)
+    traffic, _ = _traffic(node)
+    thread = threading.Thread(target=traffic.publish_own)
+    thread.start()
+    try:
+        traffic.add("t")
+        wait_until(lambda: node.published, what="a publish to the new topic")
+        traffic.drop("t")
+        traffic.add("u")
+        wait_until(lambda: node.published[-1][0] == "u", what="a publish to the next")
+    finally:
+        traffic.quiet(5)
+        thread.join(timeout=5)
+    counters = [counter_of(data) for _, data in node.published]
+    assert counters == sorted(set(counters), key=counters.index), "no counter is used twice"

@@ -1,0 +1,397 @@
+"""A simulated node: its life, and a small application.
+
+The application is as users of Spot are: it publishes and waits for room (or has slow subscribers
+set aside), takes deliveries and gives their credit back with the next call, and is told of lost
+hosts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from spot.core.cluster import Cluster
+from spot.core.history import History
+from spot.core.inbox import Delivery, Notice
+from spot.core.link import Link
+from spot.core.registry import HostedTopic
+from tests.simulation.connections import LEAVE
+from tests.simulation.driver import Driver
+from tests.simulation.network import Network
+from tests.simulation.oracle import Oracle
+from tests.simulation.plan import NodePlan
+
+RETRY_S = 0.02
+WALL_NS = 1_700_000_000_000_000_000
+LINGER_S = 1.0
+MANY_MSGS = 4096
+
+
+@dataclass
+class Blocked:
+    """A publish that waits for room."""
+
+    topic: str
+    payloads: list[bytes]
+    until: float | None
+    asked: bool = False
+
+
+class Node(Driver):
+    """A driver and its application, which may be closed, killed and started again."""
+
+    def __init__(
+        self,
+        network: Network,
+        oracle: Oracle,
+        plan: NodePlan,
+        random: Random,
+        tune: Callable[[Node], None] | None = None,
+    ) -> None:
+        super().__init__(network, oracle, plan, random)
+        self.taking = True
+        self.closing = False
+        self.published = 0
+        self._is_together = False
+        self._tune = tune
+        self.taken: Delivery | None = None
+        self.blocked: Blocked | None = None
+        self.confirming: dict[int, tuple[Link, str]] = {}
+
+    def rearm(self) -> None:
+        super().rearm()
+        self.taken = None
+        self.blocked = None
+        self.confirming = {}
+
+    # Life
+
+    def start(self) -> None:
+        now = self.network.now
+        self.rearm()
+        self.life += 1
+        self.listening = True
+        self.closing = False
+        self.off = self.frozen = self.held = False
+        wall = self.wall()
+        self.cluster = Cluster(
+            self.plan.config,
+            self.name,
+            wall,
+            now,
+            self.random.random,
+            lambda: self.random.getrandbits(63) | 1,
+        )
+        traffic = self.cluster.traffic
+        order = traffic.publish
+        order_together = traffic.publish_together
+
+        def publish(topic: HostedTopic, payloads: Sequence[bytes]) -> None:
+            if self._is_together:
+                order(topic, payloads)
+                return
+            self.oracle.ordered(self, topic, payloads)
+            self.oracle.views.ordered(self)
+            order(topic, payloads)
+            self.oracle.kept(self, topic, len(payloads))
+
+        def publish_together(topics: Sequence[HostedTopic], payloads: Sequence[bytes]) -> int:
+            by_topic: dict[HostedTopic, list[bytes]] = {}
+            for topic, payload in zip(topics, payloads, strict=True):
+                by_topic.setdefault(topic, []).append(payload)
+            for topic, own in by_topic.items():
+                self.oracle.ordered(self, topic, own)
+            self.oracle.views.ordered(self)
+            self._is_together = True
+            room = order_together(topics, payloads)
+            self._is_together = False
+            for topic, own in by_topic.items():
+                self.oracle.kept(self, topic, len(own))
+            return room
+
+        drop = traffic._drop_oldest
+
+        def drop_oldest(history: History) -> None:
+            if not history.topic.is_relayed:
+                # What a relay drops, the host has.
+                self.oracle.dropped(self, history.topic, history.oldest.last)
+            drop(history)
+
+        # The oracle sees each message at the moment when it gets its place in the order, and when
+        # history drops it.
+        traffic.publish = publish  # type: ignore[method-assign]
+        traffic.publish_together = publish_together  # type: ignore[method-assign]
+        traffic._drop_oldest = drop_oldest  # type: ignore[method-assign]
+        self.oracle.started(self)
+        if self._tune is not None:
+            self._tune(self)
+        for topic in self.plan.topics:
+            self.create(topic)
+        for endpoint in self.plan.peers:
+            self.cluster.add_peer(endpoint, now)
+        for name in self.plan.names:
+            self.oracle.subscribed(self, name)
+            self.cluster.subscribe(name, pattern="*" in name)
+        self.serve()
+
+    def wall(self) -> int:
+        return WALL_NS + int(self.network.now * 1e9)
+
+    def stop(self) -> None:
+        """The process is gone; what becomes of its connections is the network's."""
+        self.listening = False
+        self.oracle.ended_life(self)
+        self.rearm()
+
+    def leave(self) -> None:
+        """As Spot.close: waits for its queues, says goodbye, waits for the answers."""
+        if self.is_still or self.closing:
+            return
+        self.closing = True
+        life = self.life
+        until = self.network.now + LINGER_S
+        self.network.at(self.network.now, lambda: self._drain(life, until))
+
+    def _drain(self, life: int, until: float) -> None:
+        if self.life != life or not self.listening:
+            return
+        if self.is_still:
+            self.network.at(self.network.now + RETRY_S, lambda: self._drain(life, until))
+            return
+        links = self.cluster.nodes
+        if any(link.has_unsent for link in links.values()) and self.network.now < until:
+            self.network.at(self.network.now + RETRY_S, lambda: self._drain(life, until))
+            return
+        for connection in self.network.connections_of(self.name):
+            connection.disturb(LEAVE, self.network.now)
+        self.oracle.leaving(self)
+        self.cluster.leave()
+        self.act()
+        self._depart(life, until)
+
+    def _depart(self, life: int, until: float) -> None:
+        if self.life != life or not self.listening:
+            return
+        if self.is_still or (self.cluster.nodes and self.network.now < until):
+            self.network.at(self.network.now + RETRY_S / 4, lambda: self._depart(life, until))
+            return
+        self.stop()
+        self.network.crash(self, LEAVE, drop=False)
+
+    # The application
+
+    def use(self) -> None:
+        """Goes on with what the application was doing, after anything happened."""
+        if self.closing or not self.listening:
+            return
+        if self.confirming:
+            self._confirm()
+        if self.taking:
+            self.take_all()
+        if self.blocked is not None:
+            self._go_on()
+
+    def take_all(self) -> None:
+        """Takes what there is, as ``recv`` does."""
+        inbox = self.cluster.traffic.inbox
+        if self.taken is None and not inbox.items:
+            return
+        now = self.network.now
+        while True:
+            if self.taken is not None:
+                taken, self.taken = self.taken, None
+                self.cluster.traffic.taken(taken, now)
+            item = self.cluster.traffic.take()
+            if item is None:
+                break
+            if isinstance(item, Notice):
+                self.oracle.told(self, item)
+            else:
+                self.taken = item
+                self.oracle.received(self, item)
+        self.act()
+
+    def create(self, topic: str) -> bool:
+        """Hosts a topic, unless a node that is up does (EEXIST)."""
+        registry = self.cluster.traffic.registry
+        if topic in registry.local or any(
+            host.link is not None for host in registry.remote.get(topic, {}).values()
+        ):
+            return False
+        hosted = self.cluster.create_topic(topic, self.wall())
+        self.oracle.created(self, hosted)
+        self.act()
+        return True
+
+    def destroy(self, topic: str) -> None:
+        hosted = self.cluster.traffic.registry.local.get(topic)
+        if hosted is None:
+            return
+        self.oracle.destroyed(self, hosted)
+        self.cluster.destroy_topic(hosted, self.network.now)
+        self.act()
+
+    def subscribe(self, name: str, last: int) -> None:
+        self.oracle.subscribed(self, name)
+        cluster = self.cluster
+        if cluster.subscribe(name, pattern="*" in name, last=last):
+            for link in cluster.nodes.values():
+                self.confirming[cluster.ping(link)] = (link, name)
+        self.act()
+
+    def _confirm(self) -> None:
+        """Subscriptions are in force at a host when the ping that followed them was answered."""
+        cluster = self.cluster
+        for nonce in [nonce for nonce in self.confirming if nonce not in cluster.pings]:
+            link, name = self.confirming.pop(nonce)
+            if cluster.nodes.get(link.node) is link:
+                self.oracle.confirmed(self, name, link.node)
+
+    def unsubscribe(self, name: str) -> None:
+        self.oracle.unsubscribed(self, name)
+        # An answer that is still under way is none to the next subscription.
+        self.confirming = {
+            nonce: asked for nonce, asked in self.confirming.items() if asked[1] != name
+        }
+        self.cluster.unsubscribe(name, pattern="*" in name)
+        self.act()
+
+    def add_peer(self, endpoint: str) -> None:
+        if endpoint in self.cluster.removed:
+            self.cluster.readmit(endpoint)
+            return
+        if endpoint not in self.cluster.dials:
+            self.oracle.added(self, endpoint)
+            self.cluster.add_peer(endpoint, self.network.now)
+            self.serve()
+
+    def remove_peer(self, endpoint: str) -> None:
+        if self.cluster.knows_peer(endpoint):
+            self.cluster.remove_peer(endpoint, self.network.now)
+            self.act()
+
+    def set_hwm(self, sndhwm: int, rcvhwm: int) -> None:
+        self.oracle.note(self.name, f"sets its limits to {sndhwm} and {rcvhwm}")
+        self.sndhwm_max = max(sndhwm, self.sndhwm_max)
+        self.rcvhwm_max = max(rcvhwm, self.rcvhwm_max)
+        self.cluster.set_hwm(sndhwm, rcvhwm)
+        self.act()
+
+    def publish(self, topic: str, count: int, size: int) -> None:
+        """publish_many of numbered messages; none while an earlier one waits for room."""
+        if self.blocked is not None or self.closing or size > self._limit(topic):
+            return
+        payloads = self._numbered(count, size)
+        timeout = self.plan.config.send_timeout
+        until = None if timeout is None else self.network.now + timeout
+        self.blocked = Blocked(topic, payloads, until)
+        self._go_on()
+
+    def _numbered(self, count: int, size: int) -> list[bytes]:
+        payloads = []
+        for _ in range(count):
+            self.published += 1
+            payload = b"%s/%d/%d " % (self.name.encode(), self.life, self.published)
+            payloads.append(payload.ljust(size, b"."))
+        return payloads
+
+    def publish_together(self, count: int, size: int) -> None:
+        """A few messages to each topic hosted here in one flush, as far as there is room."""
+        if self.blocked is not None or self.closing:
+            return
+        traffic = self.cluster.traffic
+        hosted = list(traffic.registry.local.values())
+        room = min((self._room(topic.name) or 0 for topic in hosted), default=0)
+        if not room:
+            return
+        hosted = self.random.sample(hosted, min(room, len(hosted)))
+        topics: list[HostedTopic] = []
+        payloads: list[bytes] = []
+        for topic in hosted:
+            own = self._numbered(min(count, room // len(hosted)), size)
+            self.oracle.accepted(self, topic.name, own, self.name)
+            topics += [topic] * len(own)
+            payloads += own
+        traffic.counters.publishes += len(payloads)
+        room = traffic.publish_together(topics, payloads)
+        if room > min(map(traffic.room, hosted)):
+            raise self.oracle.fail(self.name, f"says there is room for {room} more")
+        self.act()
+
+    def _limit(self, topic: str) -> int:
+        """The largest payload that may be published (EMSGSIZE)."""
+        limit = self.plan.config.max_message_bytes
+        registry = self.cluster.traffic.registry
+        remote = None if topic in registry.local else registry.host_of(topic)
+        if remote is None or remote.link is None:
+            return limit
+        return min(limit, remote.link.bytes_max)
+
+    def _room(self, topic: str) -> int | None:
+        """None where the call would raise, as nobody hosts the topic, or its host is lost or has no
+        quorum.
+        """
+        traffic = self.cluster.traffic
+        hosted = traffic.registry.local.get(topic)
+        if hosted is not None:
+            return None if traffic.refusing else traffic.room(hosted)
+        remote = traffic.registry.host_of(topic)
+        if remote is None or remote.link is None or remote.node in self.cluster.minorities:
+            return None
+        return traffic.room_to(remote)
+
+    def _go_on(self) -> None:
+        blocked = self.blocked
+        assert blocked is not None
+        now = self.network.now
+        traffic = self.cluster.traffic
+        while blocked.payloads:
+            room = self._room(blocked.topic)
+            if room is None:
+                self.blocked = None
+                return
+            if room <= 0:
+                hosted = traffic.registry.local.get(blocked.topic)
+                if blocked.until is not None and now >= blocked.until:
+                    if hosted is None or self.plan.config.overflow == "error":
+                        self.blocked = None
+                        return
+                    traffic.set_aside_full(hosted, now)
+                    room = max(1, self._room(blocked.topic) or 1)
+                else:
+                    self._retry_later(blocked)
+                    return
+            room = min(room, MANY_MSGS)
+            payloads, blocked.payloads = blocked.payloads[:room], blocked.payloads[room:]
+            self._order(blocked.topic, payloads)
+        self.blocked = None
+
+    def _order(self, topic: str, payloads: list[bytes]) -> None:
+        traffic = self.cluster.traffic
+        hosted = traffic.registry.local.get(topic)
+        traffic.counters.publishes += len(payloads)
+        if hosted is not None:
+            self.oracle.accepted(self, topic, payloads, self.name)
+            traffic.publish(hosted, payloads)
+        else:
+            remote = traffic.registry.host_of(topic)
+            assert remote is not None
+            self.oracle.accepted(self, topic, payloads, remote.node)
+            traffic.publish_remote(remote, payloads)
+        self.act()
+
+    def _retry_later(self, blocked: Blocked) -> None:
+        if blocked.asked:
+            return
+        blocked.asked = True
+
+        def retry() -> None:
+            blocked.asked = False
+            if self.blocked is blocked and not self.is_still:
+                self.use()
+
+        self.network.at(self.network.now + RETRY_S, retry)
+
+    def link_to(self, node: str) -> Link | None:
+        return self.cluster.nodes.get(node) if self.listening else None

@@ -1,0 +1,180 @@
+"""Relays on the simulated network: the same guarantees as in a mesh; wrong relays are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from spot.config import Config
+from spot.core.codec import Sender, TopicEntry
+from spot.core.hosting import Subscriber
+from spot.core.link import Chunk, Link
+from spot.core.registry import Relayed, RemoteTopic
+from tests.simulation.node import Node
+from tests.simulation.oracle import Violation
+from tests.simulation.plan import Action, NodePlan, Plan
+from tests.simulation.schedule import draw_relays
+from tests.simulation.world import Tune, World, run_plan
+
+SEEDS = 60
+
+
+@pytest.mark.parametrize("start", range(0, SEEDS, 20))
+def test_random_schedules_with_relays_hold_every_guarantee(start: int) -> None:
+    """Nothing twice, nothing lost that a host holds, views that say who can be reached."""
+    messages = 0
+    for seed in range(start, start + 20):
+        try:
+            world = run_plan(partial(draw_relays, seed))
+        except Violation as violation:
+            tail = "\n".join(violation.trace[-80:])
+            pytest.fail(f"seed {seed}: {violation}\n{tail}")
+        messages += world.oracle.counts["messages"]
+    assert messages > 2000
+
+
+@pytest.mark.parametrize("seed", [1470, 2427, 5959, 6250, 9549, 20506])
+def test_schedules_that_once_broke_a_guarantee(seed: int) -> None:
+    """Heads that were under way to an earlier subscription; a link to a host whose topic had not
+    come through the relay yet; the newest of a stream, dropped before there was credit, or lost
+    on the way to the relay; publishes that wait for one host while another hosts the topic;
+    publishes that go by one way, and were counted on another.
+    """
+    run_plan(partial(draw_relays, seed))
+
+
+def gives_up_what_it_dropped(node: Node) -> None:
+    traffic = node.cluster.traffic
+
+    def wrong(subscriber: Subscriber, topic: Relayed, at: int, after: Chunk | None) -> None:
+        traffic._lose(subscriber, topic, topic.head if after is None else after.first - 1)
+
+    traffic.find_again = wrong  # type: ignore[method-assign]
+
+
+def says_another_host(node: Node) -> None:
+    traffic = node.cluster.traffic
+    entry_of = traffic.entry_of
+
+    def wrong(topic: Relayed) -> TopicEntry:
+        return entry_of(topic)._replace(origin="")
+
+    traffic.entry_of = wrong  # type: ignore[method-assign]
+
+
+def drops_publishes(node: Node) -> None:
+    node.cluster.traffic.pass_on = lambda *what: None  # type: ignore[method-assign]
+
+
+def forwards_twice(node: Node) -> None:
+    """Under a life that the publisher never had, as its own number would be known."""
+    traffic = node.cluster.traffic
+    pass_on = traffic.pass_on
+
+    def wrong(link: Link, topic_id: int, sender: Sender, chunk: Chunk) -> Chunk | None:
+        pass_on(link, topic_id, sender._replace(started=sender.started + 1), chunk)
+        return pass_on(link, topic_id, sender, chunk)
+
+    traffic.pass_on = wrong  # type: ignore[method-assign,assignment]
+
+
+def forgets_to_withdraw(node: Node) -> None:
+    traffic = node.cluster.traffic
+    offer = traffic._offer
+
+    def wrong(host: str, links: list[Link], why: str) -> None:
+        if host in traffic.ways:
+            offer(host, links, why)
+
+    traffic._offer = wrong  # type: ignore[method-assign,assignment]
+
+
+def numbers_anew(node: Node) -> None:
+    traffic = node.cluster.traffic
+    relay_head = traffic.relay_head
+
+    def wrong(source: RemoteTopic, head: int, asked: int) -> None:
+        relay_head(source, head + 1 if head else head, asked)
+
+    traffic.relay_head = wrong  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (gives_up_what_it_dropped, "which history held|says missed"),
+        (says_another_host, "protocol|knows |never published"),
+        (drops_publishes, "does not know what"),
+        (forwards_twice, "orders |does not know what"),
+        (numbers_anew, "which history held|says missed|up to"),
+    ],
+)
+def test_a_wrong_relay_is_found(wrong: Callable[[Node], None], said: str) -> None:
+    """An oracle that finds nothing in these would prove nothing."""
+    found = None
+    for seed in range(80):
+        try:
+            run_plan(partial(draw_relays, seed), wrong)
+        except Violation as violation:
+            found = str(violation)
+            break
+    assert found, "80 schedules found nothing"
+    assert any(part in found for part in said.split("|")), found
+
+
+def gone_behind_a_hub(tune: Tune | None = None) -> tuple[bool, int]:
+    """A host behind a hub is gone for four seconds. Whether a reader still reaches it then, and how
+    often it is told.
+    """
+    config = Config(reconnect_max=0.5)
+    nodes = [
+        NodePlan("hub", config.with_settings(node_id="hub", relay=True)),
+        NodePlan("host", config.with_settings(node_id="host"), ["tcp://hub:1"], ["t"]),
+        NodePlan("reader", config.with_settings(node_id="reader"), ["tcp://hub:1"], [], ["t"]),
+    ]
+    actions = [Action(1.0, "crash", ("host", False, 4.0))]
+    world = World(Plan(0, nodes, [("hub", "host"), ("hub", "reader")], actions, 5.1), tune)
+    reached: list[bool] = []
+
+    def look() -> None:
+        reached.append("host" in world.nodes["reader"].cluster.views.view.reachable)
+
+    world.network.at(4.9, look)
+    world.run()
+    return reached[0], world.oracle.counts["notices"]
+
+
+def test_a_relay_withdraws_what_it_can_not_reach() -> None:
+    """Else its peers count on a node that is gone. Random schedules end healed, and don't look."""
+    assert gone_behind_a_hub() == (False, 1)
+    assert gone_behind_a_hub(forgets_to_withdraw) == (True, 0)
+
+
+def test_relay_goes_on_at_once_with_what_it_has_fetched() -> None:
+    """Else each piece that a reader lacks takes a heartbeat: half a second, for a single message
+    that is too large for the relay.
+    """
+    config = Config(reconnect_max=0.2)
+    small = config.with_settings(node_id="hub", relay=True, max_message_bytes=66_000)
+    nodes = [
+        NodePlan("hub", small),
+        NodePlan("host", config.with_settings(node_id="host"), ["tcp://hub:1"], ["t"]),
+        NodePlan("reader", config.with_settings(node_id="reader"), ["tcp://hub:1"], [], ["t"]),
+    ]
+    actions = [
+        Action(1.0, "cut", ("hub", "reader", 1.0)),
+        Action(1.2, "publish", ("host", "t", 20, 70_000)),
+        Action(1.3, "publish", ("host", "t", 1, 0)),
+    ]
+    world = World(Plan(0, nodes, [("hub", "host"), ("hub", "reader")], actions, 4.0))
+    found: list[tuple[int, int]] = []
+
+    def look() -> None:
+        life = world.oracle.lives["reader"]
+        found.append((life.messages, life.missed))
+
+    world.network.at(3.0, look)
+    world.run()
+    assert found == [(1, 20)]

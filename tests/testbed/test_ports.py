@@ -1,0 +1,66 @@
+import socket
+from collections.abc import Iterator
+
+import pytest
+import zmq
+
+from spot.testbed import PortInUse
+from spot.testbed.ports import LOOPBACK, PortReservation
+
+
+@pytest.fixture
+def reservation() -> Iterator[PortReservation]:
+    reservation = PortReservation()
+    yield reservation
+    reservation.release()
+
+
+def test_reserved_port_can_be_bound_by_its_node_again_and_again(
+    reservation: PortReservation,
+) -> None:
+    """A node that is restarted must find its port free, though the testbed holds it."""
+    (port,) = reservation.free(1)
+    for _ in range(2):
+        # Leaving the context waits until libzmq has closed the port.
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+            router.bind(f"tcp://{LOOPBACK}:{port}")
+
+
+def test_reserved_port_refuses_dials_until_its_node_is_up(reservation: PortReservation) -> None:
+    """A reservation that accepted would look like a node that hangs."""
+    (port,) = reservation.free(1)
+    with socket.socket() as dialler, pytest.raises(ConnectionRefusedError):
+        dialler.connect((LOOPBACK, port))
+
+
+def test_two_testbeds_never_choose_the_same_ports(reservation: PortReservation) -> None:
+    """pytest-xdist starts clusters side by side."""
+    other = PortReservation()
+    ports = reservation.free(200) + other.free(200)
+    other.release()
+    assert len(set(ports)) == 400
+
+
+def test_free_ports_lie_outside_what_the_kernel_gives_to_dials(
+    reservation: PortReservation,
+) -> None:
+    """Fifty nodes make a thousand dials before the last node has bound its port."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        low, high = map(int, file.read().split())
+    assert not [port for port in reservation.free(100) if low <= port <= high]
+
+
+def test_base_port_that_is_taken_is_named_with_its_node(reservation: PortReservation) -> None:
+    """Whoever asks for fixed ports must hear which one is in the way, and of whom."""
+    with socket.socket() as stranger:
+        stranger.bind((LOOPBACK, 0))
+        stranger.listen()
+        port = stranger.getsockname()[1]
+        with pytest.raises(PortInUse, match=f"port {port} for node b is in use"):
+            reservation.from_base(port - 1, ("a", "b"))
+
+
+def test_base_port_out_of_range_is_refused(reservation: PortReservation) -> None:
+    """65535 with three nodes would bind ports that don't exist."""
+    with pytest.raises(PortInUse, match="not all from 1 to 65535"):
+        reservation.from_base(65_534, ("a", "b", "c"))
