@@ -43,6 +43,7 @@ from spot.core.liveness import lateness
 from spot.core.registry import HostedTopic
 from spot.endpoint import parse_endpoint
 from spot.errors import Closed
+from spot.guard import Guard
 from spot.message import Event
 from spot.transport import Transport, look_up, numeric_address
 
@@ -101,7 +102,11 @@ class Driver:
     """Runs one Cluster on one Transport. What says "lock held" needs the lock."""
 
     def __init__(self, config: Config, node: str) -> None:
-        self.lock = threading.Lock()
+        self._wake_leader = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake_io = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        # Not closed with the node: a publish that overlaps with the end may still write to them.
+        weakref.finalize(self, _close_fds, self._wake_leader, self._wake_io).atexit = False
+        self.lock = Guard(self._wake_leader)
         self.cluster = Cluster(
             config,
             node,
@@ -121,7 +126,7 @@ class Driver:
         self.on_change: Callable[[], None] | None = None
         self._refusals_told: dict[str, str | None] = {}
         self._log_level = getattr(logging, config.log_level.upper())
-        self._changed = threading.Condition(self.lock)
+        self._changed = threading.Condition(self.lock.raw)
         self._waiting = 0
         self._leading = False
         self._inside: set[int] = set()
@@ -135,10 +140,6 @@ class Driver:
         self._unsent: list[bytes] = []
         self._settle: list[float] = []
         self._resolving: set[str] = set()
-        self._wake_leader = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._wake_io = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        # Not closed with the node: a publish that overlaps with the end may still write to them.
-        weakref.finalize(self, _close_fds, self._wake_leader, self._wake_io).atexit = False
         self._socket_fd = self.transport.poll_fds[0]
         self._leader_poll = self._make_poll(self._wake_leader)
         self._io_poll = self._make_poll(self._wake_io)
@@ -471,7 +472,7 @@ class Driver:
         """Lock held. Waits until ``ready()`` is true, and returns its last value.
 
         The lock is given up while waiting. Raises Closed when the node is closed meanwhile,
-        unless it is the closing that waits.
+        unless it is the closing that waits: a signal that was put off ends that early.
         """
         led = False
         inside = threading.get_ident()
@@ -486,7 +487,11 @@ class Driver:
                 now = time.monotonic()
                 if until is not None and now >= until:
                     return found
-                if self._leading:
+                if self.lock.noted and inside == threading.main_thread().ident:
+                    if closing:
+                        return found
+                    self.lock.run_handlers()
+                elif self._leading:
                     self._waiting += 1
                     try:
                         self._changed.wait(None if until is None else until - now)
@@ -521,11 +526,10 @@ class Driver:
         self._poll_until = due
         wait = _poll_ms(due)
         try:
-            # Within the try: an interrupt may come with the return of any call.
-            self.lock.release()
+            self.lock.raw.release()
             ready = self._leader_poll.poll(wait)
         finally:
-            self.lock.acquire()
+            self.lock.raw.acquire()
             self._leading = False
         self._turn(ready, self._wake_leader, lead=True)
 
@@ -543,6 +547,9 @@ class Driver:
                 readable = True
             elif fd == wake:
                 os.eventfd_read(wake)
+                if self._waiting:
+                    # The main thread may be among them, and a signal have come.
+                    self._changed.notify_all()
             else:
                 monitor = True
         self.serve(ready=readable, monitor=monitor, lead=lead)
@@ -639,9 +646,9 @@ class Driver:
         if threading.get_ident() in self._inside:
             return True
         # Nobody else holds the lock for so long.
-        if not self.lock.acquire(timeout=LOCK_S):
+        if not self.lock.raw.acquire(timeout=LOCK_S):
             return True
-        self.lock.release()
+        self.lock.raw.release()
         return False
 
     def abandon(self) -> None:
@@ -731,7 +738,7 @@ def _after_fork() -> None:
     """The sockets and threads are the parent's: in the child, its nodes are closed."""
     for driver in list(_alive):
         driver.closing = driver.closed = True
-        driver.lock = threading.Lock()
+        driver.lock = Guard(driver._wake_leader)
         driver.lanes.clear()
         driver.listeners.clear()
         # Its descriptor is shared with the parent, whose it stays.

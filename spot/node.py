@@ -119,16 +119,19 @@ class Spot(
             if driver.closing:
                 return
             driver.refuse_calls()
-            driver.flush_lanes()
-            links = self._cluster.nodes
-            driver.wait(
-                lambda: not any(link.has_unsent for link in links.values()), until, closing=True
-            )
-            self._cluster.leave()
-            driver.act()
-            driver.wait(lambda: not links, until, closing=True)
-        driver.shut()
-        self._current.clear()
+        try:
+            with driver.lock:
+                driver.flush_lanes()
+                links = self._cluster.nodes
+                driver.wait(
+                    lambda: not any(link.has_unsent for link in links.values()), until, closing=True
+                )
+                self._cluster.leave()
+                driver.act()
+                driver.wait(lambda: not links, until, closing=True)
+        finally:
+            driver.shut()
+            self._current.clear()
 
 
 def _host_name() -> str:

@@ -75,25 +75,30 @@ class PublishingCalls(Calls):
         if type(data) is not bytes or len(data) > SMALL_BYTES or waiting >= lane.limit:
             self._publish_slowly(topic, data, timeout)
             return
-        buffer.append(data)
-        if lane.dirty:
-            if waiting & GLANCE_MASK:
-                # Who made it dirty has flushed, or has armed the I/O thread.
+        try:
+            buffer.append(data)
+            if lane.dirty:
+                if waiting & GLANCE_MASK:
+                    # Who made it dirty has flushed, or has armed the I/O thread.
+                    return
+            else:
+                lane.dirty = True
+                dirty = self._dirty
+                dirty.append(lane)
+                if len(dirty) & GLANCE_MASK != 1:
+                    # Who flushes the lanes before it will see this one.
+                    return
+            driver = self._driver
+            if time.monotonic() < driver.hot_until:
+                if not driver.armed:
+                    driver.arm()
                 return
-        else:
-            lane.dirty = True
-            dirty = self._dirty
-            dirty.append(lane)
-            if len(dirty) & GLANCE_MASK != 1:
-                # Who flushes the lanes before it will see this one.
-                return
-        driver = self._driver
-        if time.monotonic() < driver.hot_until:
-            if not driver.armed:
-                driver.arm()
-            return
-        with driver.lock:
-            driver.flush_lanes()
+            with driver.lock:
+                driver.flush_lanes()
+        except BaseException:
+            # A signal's handler has raised in between: what stands in the lane still goes.
+            self._driver.arm()
+            raise
 
     def _publish_slowly(
         self,

@@ -50,16 +50,21 @@ class ReceivingCalls(Calls):
         driver = self._driver
         if driver.closed:
             driver.check_open()
-        with driver.lock:
-            driver.check_open()
-            if timeout == 0 and not self._has_input():
-                driver.poll()
-            while True:
-                message = self._next_message()
-                if message is not None:
-                    return message
-                if not driver.wait(self._has_input, until):
-                    return None
+        message: Message | None = None
+        try:
+            with driver.lock:
+                driver.check_open()
+                if timeout == 0 and not self._has_input():
+                    driver.poll()
+                while message is None:
+                    message = self._next_message()
+                    if message is None and not driver.wait(self._has_input, until):
+                        break
+        except BaseException:
+            if message is not None:
+                self._put_back([message])
+            raise
+        return message
 
     def _has_input(self) -> bool:
         return bool(self._traffic.inbox.items or self._current or self._staged)
@@ -106,15 +111,26 @@ class ReceivingCalls(Calls):
         until = deadline(timeout)
         driver = self._driver
         found: list[Message] = []
-        with driver.lock:
-            driver.check_open()
-            if timeout == 0 and not self._has_input():
-                driver.poll()
-            while not self._gather(found, max_messages):
-                if not driver.wait(self._has_input, until):
-                    break
-            driver.act()
+        try:
+            with driver.lock:
+                driver.check_open()
+                if timeout == 0 and not self._has_input():
+                    driver.poll()
+                while not self._gather(found, max_messages):
+                    if not driver.wait(self._has_input, until):
+                        break
+                driver.act()
+        except BaseException:
+            self._put_back(found)
+            raise
         return found
+
+    def _put_back(self, messages: list[Message]) -> None:
+        """A signal's handler has raised as they were about to be handed out."""
+        with self._driver.lock:
+            current = self._current if self._ready_fd < 0 else self._staged
+            current.extendleft(reversed(messages))
+            self._signal_ready()
 
     def _gather(self, found: list[Message], most: int) -> bool:
         """Lock held. Moves what is there to ``found``; raises a notice that stands before it."""

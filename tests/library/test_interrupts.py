@@ -6,13 +6,15 @@ import os
 import signal
 import threading
 import time
+from typing import NoReturn
 
 import pytest
 
-from spot import Spot
-from tests.library.nodes import MakeNode
-from tests.library.running import run_program
-from tests.library.waiting import receive
+from spot import HostUnreachable, Spot, SpotError
+from spot.guard import PUT_OFF
+from tests.library.nodes import ANY_PORT, MakeNode
+from tests.library.running import run_program, started_program
+from tests.library.waiting import receive, wait_until
 
 
 def test_interrupt_ends_recv_and_the_node_goes_on(make_node: MakeNode, host: Spot) -> None:
@@ -107,3 +109,122 @@ def test_interrupts_under_load_break_nothing() -> None:
     )
     assert done.stdout == "True True 0 0\n", done.stderr
     assert done.returncode == 0
+
+
+def test_interrupt_within_a_send_comes_when_the_frame_is_whole(
+    make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a frame would be taken for the beginning of the next: the peer would end the link."""
+    host = make_node(bind=[ANY_PORT], topics=["t"])
+    node = make_node(cluster=host.endpoints)
+    node.cluster_sync()
+    node.subscribe("t")
+    transport = host._driver.transport
+    plain = transport._send
+
+    def publish_for_ever(data: bytes) -> NoReturn:
+        while True:
+            host.publish("t", data)
+
+    def send(part: bytes, flags: int) -> None:
+        plain(part, flags)
+        if flags and threading.current_thread() is threading.main_thread():
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(transport, "_send", send)
+    for at in range(20):
+        with pytest.raises(KeyboardInterrupt):
+            publish_for_ever(b"%d" % at)
+    monkeypatch.undo()
+    host.publish("t", b"last")
+    count = 0
+    while True:
+        (message,) = receive(node, 1)
+        assert message.missed == 0
+        count += 1
+        assert message.seq == count
+        if message.data == b"last":
+            break
+    assert host.metrics().links_lost == node.metrics().links_lost == 0
+
+
+def test_interrupt_as_recv_hands_out_loses_nothing(host: Spot, client: Spot) -> None:
+    """Whoever goes on after Ctrl-C gets the message with the next call."""
+    client.subscribe("t")
+    for data in (b"1", b"2", b"3"):
+        host.publish("t", data)
+    wait_until(lambda: client.metrics().inbox_msgs == 3)
+    release = client._traffic.take
+
+    def take() -> object:
+        signal.raise_signal(signal.SIGINT)
+        return release()
+
+    client._traffic.take = take  # type: ignore[method-assign, assignment]
+    with pytest.raises(KeyboardInterrupt):
+        client.recv(5)
+    with pytest.raises(KeyboardInterrupt):
+        client.recv_many(10, 5)
+    client._traffic.take = release  # type: ignore[method-assign]
+    assert [message.data for message in receive(client, 3)] == [b"1", b"2", b"3"]
+
+
+def test_interrupt_reaches_a_thread_that_follows(host: Spot, client: Spot) -> None:
+    """While another thread reads for both, Ctrl-C ends the call of the main thread."""
+    client.subscribe("t")
+    other = threading.Thread(target=lambda: client.recv(30))
+    other.start()
+    wait_until(lambda: client._driver._leading)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        client.recv(30)
+    assert time.monotonic() - began < 5
+    host.publish("t", b"x")
+    other.join()
+
+
+def test_interrupt_leaves_handlers_as_they_were(client: Spot) -> None:
+    """What is put off during a call is the program's again after it."""
+    before = {number: signal.getsignal(number) for number in PUT_OFF}
+    assert client.recv(0.01) is None
+    assert {number: signal.getsignal(number) for number in PUT_OFF} == before
+    with pytest.raises(SpotError):
+        client.publish("nobody:hosts", b"")
+    assert {number: signal.getsignal(number) for number in PUT_OFF} == before
+
+
+def test_terminated_program_says_goodbye_with_exact_counts(make_node: MakeNode) -> None:
+    """A service whose SIGTERM handler raises SystemExit: its peers are told that it left."""
+    program = """
+        import signal, sys
+        from spot import Spot
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+        with Spot(node_id="service", bind=["tcp://127.0.0.1:0"], topics=["t"]) as node:
+            print(node.endpoints[0], flush=True)
+            node.wait_for_subscribers("t")
+            at = 0
+            while True:
+                node.publish_many("t", [b"%d" % (at + n) for n in range(10)])
+                at += 10
+        """
+
+    def receive_for_ever(node: Spot, last: int) -> NoReturn:
+        while True:
+            (message,) = receive(node, 1)
+            assert message.seq == last + 1 + (message.missed or 0)
+            last = message.seq
+
+    for _ in range(5):
+        with started_program(program) as process:
+            assert process.stdout is not None
+            node = make_node(cluster=[process.stdout.readline().strip()])
+            node.cluster_sync()
+            node.subscribe("t")
+            last = receive(node, 1000)[-1]
+            process.terminate()
+            with pytest.raises(HostUnreachable) as told:
+                receive_for_ever(node, last.seq)
+            assert told.value.reason == "left"
+            assert process.wait(10) == 3
+            node.close()
