@@ -10,8 +10,8 @@ from spot.core.link import Link
 from spot.core.patterns import Pattern, Patterns
 
 if TYPE_CHECKING:
+    from spot.core.catchup import Here
     from spot.core.history import History
-    from spot.core.hosting import Here
     from spot.core.link import Chunk
 
 

@@ -13,10 +13,10 @@ from collections import OrderedDict
 from typing import Any
 
 from spot.core import codec
+from spot.core.catchup import Subscriber
 from spot.core.codec import Batch, ProtocolError, Sender
 from spot.core.greeting import encode_node_gone
 from spot.core.history import History
-from spot.core.hosting import Subscriber
 from spot.core.link import CHUNK_MSGS, Chunk, Link, chunk_msgs
 from spot.core.publishing import PUBLISHERS_MAX
 from spot.core.registry import HostedTopic, Relayed, RemoteTopic, Way

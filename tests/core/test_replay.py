@@ -4,8 +4,8 @@ import pytest
 
 from spot.config import Config
 from spot.core import codec
+from spot.core.catchup import REPLAY_BYTES
 from spot.core.codec import InterestEntry
-from spot.core.hosting import REPLAY_BYTES
 from spot.core.registry import HostedTopic
 from tests.core.wires import Node, Wires
 

@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 
 from spot.config import Config
+from spot.core.catchup import Subscriber
 from spot.core.codec import Sender, TopicEntry
-from spot.core.hosting import Subscriber
 from spot.core.link import Chunk, Link
 from spot.core.registry import Relayed, RemoteTopic
 from tests.simulation.node import Node

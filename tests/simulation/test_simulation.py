@@ -15,10 +15,10 @@ import pytest
 
 from spot.config import Config
 from spot.core import codec
+from spot.core.catchup import Subscriber
 from spot.core.codec import Batch
 from spot.core.dial import Dial
 from spot.core.greeting import Incarnation
-from spot.core.hosting import Subscriber
 from spot.core.inbox import Delivery, Inbox, Notice
 from spot.core.link import Link
 from spot.core.publishing import Publisher
