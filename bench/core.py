@@ -19,7 +19,7 @@ from bench.progress import Progress
 from bench.report import number, print_table
 from bench.run import Run, parser
 from bench.star import NOW, Star
-from spot.core import codec
+from spot.core import batches, codec
 from spot.core.cluster import Cluster
 from spot.core.effects import Frame
 from spot.core.interest import Interest
@@ -75,13 +75,13 @@ def plain_loop() -> Callable[[], Step]:
 
 def encode() -> Callable[[], Step]:
     """A batch becomes a record."""
-    return lambda: lambda: codec.encode_batch(codec.DATA, 1, 1, PAYLOADS)
+    return lambda: lambda: batches.encode_batch(codec.DATA, 1, 1, PAYLOADS)
 
 
 def encode_mixed() -> Callable[[], Step]:
     """A batch of payloads of many sizes becomes a record."""
     mixed = [bytes(index % 128) for index in range(BATCH)]
-    return lambda: lambda: codec.encode_batch(codec.DATA, 1, 1, mixed)
+    return lambda: lambda: batches.encode_batch(codec.DATA, 1, 1, mixed)
 
 
 def encode_single() -> Callable[[], Step]:
@@ -89,7 +89,7 @@ def encode_single() -> Callable[[], Step]:
 
     def step() -> None:
         for payload in PAYLOADS:
-            codec.encode_batch(codec.DATA, 1, 1, (payload,))
+            batches.encode_batch(codec.DATA, 1, 1, (payload,))
 
     return lambda: step
 

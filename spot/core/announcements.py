@@ -7,9 +7,10 @@ announces nodes behind it, and their topics.
 from __future__ import annotations
 
 from spot.core import codec
-from spot.core.codec import InterestEntry, NodeEntry, ProtocolError, TopicEntry
+from spot.core.codec import NodeEntry, ProtocolError, TopicEntry
 from spot.core.greeting import Incarnation
 from spot.core.hosts import Hosts
+from spot.core.interest import EXACT, PATTERN, InterestEntry, encode_interest
 from spot.core.link import Link
 from spot.core.membership import GONE_LEFT, GONE_REPLACED
 from spot.core.names import check_topic
@@ -73,7 +74,7 @@ class Announcements(Hosts):
         entries = self.traffic.subscriptions.entries(link.node)
         step = LIST_BYTES // 64
         for at in range(0, len(entries), step):
-            record = codec.encode_interest(codec.INTEREST, entries[at : at + step])
+            record = encode_interest(codec.INTEREST, entries[at : at + step])
             self.traffic.ask(link, record)
 
     def subscribe(self, name: str, *, pattern: bool, last: int = 0) -> bool:
@@ -98,7 +99,7 @@ class Announcements(Hosts):
                 subscriptions.new_position(topic, node)
         for node, link in self.nodes.items():
             entry = subscriptions.entry(name, node, pattern=pattern)
-            traffic.ask(link, codec.encode_interest(codec.INTEREST, (entry,)))
+            traffic.ask(link, encode_interest(codec.INTEREST, (entry,)))
             traffic.asked_anew(link, name, pattern=pattern, was_wanted=was_wanted)
         for topic in names:
             if topic not in before:
@@ -116,8 +117,8 @@ class Announcements(Hosts):
         if not self.traffic.subscriptions.remove(name, pattern=pattern):
             return False
         self.traffic.unsubscribed_here(name, pattern=pattern)
-        entry = InterestEntry(codec.PATTERN if pattern else codec.EXACT, 0, 0, name)
-        record = codec.encode_interest(codec.INTEREST_GONE, (entry,))
+        entry = InterestEntry(PATTERN if pattern else EXACT, 0, 0, name)
+        record = encode_interest(codec.INTEREST_GONE, (entry,))
         for link in self.nodes.values():
             self.effects.control(link, record)
             self.traffic.unasked(link, name, pattern=pattern)

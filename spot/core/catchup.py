@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spot.core import codec
+from spot.core import batches, codec
+from spot.core.batches import Batch, Chunk
 from spot.core.counters import Counters
 from spot.core.effects import Effects
 from spot.core.history import History, Shelf
 from spot.core.inbox import Delivery, Inbox
 from spot.core.interest import Subscriptions
-from spot.core.link import QUEUE_BYTES, Chunk, Link, chunk_msgs
+from spot.core.link import QUEUE_BYTES, Link, chunk_msgs
 from spot.core.registry import HostedTopic, Registry, Relayed
 from spot.core.stream import Position
 from spot.message import Event
@@ -86,7 +87,7 @@ class CatchUp:
     def _put(self, subscriber: Subscriber, topic: HostedTopic, piece: Chunk) -> None:
         self.counters.replayed_msgs += piece.count
         if isinstance(subscriber, Here):
-            batch = codec.batch_of(piece.data, piece.large)
+            batch = batches.batch_of(piece.data, piece.large)
             self._deliver_here(topic, piece.first, piece.count, piece.size, batch=batch)
         elif piece.large is not None and piece.size > subscriber.bytes_max:
             self._too_large(subscriber, topic, piece)
@@ -107,7 +108,7 @@ class CatchUp:
         count: int,
         size: int,
         *,
-        batch: codec.Batch | None = None,
+        batch: Batch | None = None,
         payloads: Sequence[bytes] = (),
     ) -> None:
         position = self._position(topic.name, self.node)

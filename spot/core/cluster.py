@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from spot.core import codec
+from spot.core import batches, codec
 from spot.core.announcements import Announcements
 from spot.core.codec import ProtocolError
 from spot.core.dial import Dial
@@ -32,6 +32,7 @@ from spot.core.greeting import (
     decode_refusal,
     encode_goodbye,
 )
+from spot.core.interest import decode_interest
 from spot.core.link import Link, LinkState
 from spot.core.medley import decode_medley
 from spot.core.membership import GONE_LEFT, GONE_REPLACED
@@ -63,23 +64,23 @@ class Cluster(Announcements):
         link.heard_at = now
         frame = parts[0]
         try:
-            if codec.is_one_batch(frame) and len(parts) == 1 and link.is_up:
+            if batches.is_one_batch(frame) and len(parts) == 1 and link.is_up:
                 # By far the most frequent frame.
-                batch = codec.decode_batch(frame, codec.RECORD_OVERHEAD, len(frame), None)
+                batch = batches.decode_batch(frame, codec.RECORD_OVERHEAD, len(frame), None)
                 self.traffic.on_data(link, batch)
                 return
             for kind, start, end, large in codec.records(parts):
                 if kind in (codec.AGAIN, codec.AGAIN_LARGE) and link.is_up:
-                    self.traffic.on_again(link, codec.decode_batch(frame, start, end, large))
+                    self.traffic.on_again(link, batches.decode_batch(frame, start, end, large))
                 elif kind in (codec.FORWARD, codec.FORWARD_LARGE) and link.is_up:
                     if not self.leaving:
-                        what = codec.decode_forward(frame, start, end, large)
+                        what = batches.decode_forward(frame, start, end, large)
                         self.traffic.on_forward(link, *what, now)
                 elif codec.DATA <= kind <= codec.PUBLISH_LARGE and link.is_up:
                     if kind <= codec.DATA_LARGE:
-                        self.traffic.on_data(link, codec.decode_batch(frame, start, end, large))
+                        self.traffic.on_data(link, batches.decode_batch(frame, start, end, large))
                     elif not self.leaving:
-                        batch = codec.decode_batch(frame, start, end, large)
+                        batch = batches.decode_batch(frame, start, end, large)
                         self.traffic.on_publish(link, batch, now)
                 elif kind == codec.MEDLEY and link.is_up:
                     self.traffic.on_medley(link, decode_medley(frame, start, end))
@@ -154,10 +155,10 @@ class Cluster(Announcements):
         elif kind == codec.TOPIC_GONE:
             self._on_topic_gone(link, *codec.decode_gone(body), now)
         elif kind == codec.INTEREST:
-            self.traffic.on_interest(link, codec.decode_interest(body))
+            self.traffic.on_interest(link, decode_interest(body))
             self.effects.progress = True
         elif kind == codec.INTEREST_GONE:
-            self.traffic.on_interest_gone(link, codec.decode_interest(body))
+            self.traffic.on_interest_gone(link, decode_interest(body))
         elif kind == codec.PING:
             self.effects.control(link, codec.encode_nonce(codec.PONG, codec.decode_nonce(body)))
         elif kind == codec.PONG:

@@ -1,17 +1,14 @@
 """What a frame looks like.
 
 A frame is a run of records; a record is ``type u8 | length u32 | body``, little-endian. Records
-of any type may share a frame, and are handled in order. A payload of LARGE bytes or more is
-not copied into the frame: its record (DATA_LARGE, PUBLISH_LARGE) holds all but the payload, which
-follows as the next part of the same ZeroMQ message, in the order of the records.
+of any type may share a frame, and are handled in order. A large payload is not copied into the
+frame: its record (DATA_LARGE, PUBLISH_LARGE) holds all but the payload, which follows as the next
+part of the same ZeroMQ message, in the order of the records.
 
-Records with payloads are batches of one topic. Their body is::
-
-    topic id u32 | first sequence u64 | count u32 | size u32 | [count sizes u32] | payloads
-
-where ``size`` is that of every payload, or MIXED, and then the sizes stand before the payloads.
-Everything that a decoder here meets may come from a stranger: it raises ProtocolError, and
-nothing else, for whatever is not what it should be.
+Here are the types of all records, and what those without payloads hold, but for greeting.py and
+interest.py, which say it of their own; payloads are in batches.py and medley.py. Everything that a
+decoder meets may come from a stranger: it raises ProtocolError, and nothing else, for whatever is
+not what it should be.
 """
 
 from __future__ import annotations
@@ -62,20 +59,12 @@ WITH_LARGE = frozenset((DATA_LARGE, PUBLISH_LARGE, AGAIN_LARGE, FORWARD_LARGE))
 RELAYS_MAX = 2
 """How many relays may stand between a publisher and a subscriber."""
 
-EXACT = 0
-PATTERN = 1
-POSITION = 2
-
 EVERYTHING = (1 << 64) - 1
 """As how many of the newest: as many as the host holds."""
 
-LARGE = 64 * 1024
-MIXED = 0xFFFFFFFF
 SEQ_MAX = 1 << 62
 
 _RECORD = struct.Struct("<BI")
-_BATCH = struct.Struct("<IQII")
-_BATCH_RECORD = struct.Struct("<BIIQII")
 _TOPIC = struct.Struct("<IQQBBB")
 _NODE = struct.Struct("<QQQB")
 _FOLLOW = struct.Struct("<IQQ")
@@ -83,7 +72,6 @@ _FETCH = struct.Struct("<IQQ")
 _LIVES = struct.Struct("<QQQQ")
 _GONE = struct.Struct("<IQ")
 _HEAD = struct.Struct("<IQQ")
-_INTEREST = struct.Struct("<BQQB")
 _HEARTBEAT = struct.Struct("<QQII")
 _SETTLED = struct.Struct("<QQ")
 _CREDIT = struct.Struct("<QQQQ")
@@ -91,34 +79,10 @@ _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 
 RECORD_OVERHEAD = _RECORD.size
-BATCH_OVERHEAD = _BATCH_RECORD.size
 
 
 class ProtocolError(Exception):
     """A peer sent what the protocol does not allow; the text says what."""
-
-
-class Batch(NamedTuple):
-    """The header of a decoded batch, and where its payloads are.
-
-    ``frame[start:end]`` holds the payloads of a small batch; ``large`` is the one of a large,
-    which may be a view (memoryview) of what the network brought.
-    ``sizes`` is None where all have ``size``.
-    """
-
-    topic_id: int
-    first: int
-    msgs: int
-    size: int
-    sizes: Sequence[int] | None
-    frame: bytes
-    start: int
-    end: int
-    large: bytes | None
-
-    @property
-    def payload_bytes(self) -> int:
-        return self.end - self.start if self.large is None else len(self.large)
 
 
 class TopicEntry(NamedTuple):
@@ -160,20 +124,6 @@ class Sender(NamedTuple):
     host_random: int
 
 
-class InterestEntry(NamedTuple):
-    """A subscription as a peer tells it, and from where on it wants the stream.
-
-    ``kind`` is EXACT, PATTERN, or POSITION: not a subscription, but the position reached in a topic
-    that a pattern matches. The position is ``last`` of ``epoch``; where the epoch is 0 there is
-    none, and ``last`` says how many of the newest messages are to come first.
-    """
-
-    kind: int
-    epoch: int
-    last: int
-    name: str
-
-
 class Heartbeat(NamedTuple):
     """``sent`` on the sender's clock, ``echo`` of the receiver's last with the time it was
     ``held``, and ``heard``: how long ago the sender heard of the receiver. All in microseconds."""
@@ -186,105 +136,6 @@ class Heartbeat(NamedTuple):
 
 def record(kind: int, body: bytes = b"") -> bytes:
     return _RECORD.pack(kind, len(body)) + body
-
-
-def encode_batch(
-    kind: int, topic_id: int, first: int, payloads: Sequence[bytes]
-) -> tuple[bytes, int]:
-    """One DATA or PUBLISH record and the number of its payload bytes."""
-    count = len(payloads)
-    size = len(payloads[0])
-    if count == 1:
-        head = _BATCH_RECORD.pack(kind, _BATCH.size + size, topic_id, first, 1, size)
-        return head + payloads[0], size
-    sizes = list(map(len, payloads))
-    if sizes.count(size) == count:
-        total = size * count
-        head = _BATCH_RECORD.pack(kind, _BATCH.size + total, topic_id, first, count, size)
-        return b"".join((head, *payloads)), total
-    total = sum(sizes)
-    length = _BATCH.size + 4 * count + total
-    head = _BATCH_RECORD.pack(kind, length, topic_id, first, count, MIXED)
-    return b"".join((head, struct.pack(f"<{count}I", *sizes), *payloads)), total
-
-
-def encode_large(kind: int, topic_id: int, first: int, payload: bytes) -> bytes:
-    """The record of one large payload, which goes as a part of its own."""
-    return _BATCH_RECORD.pack(kind, _BATCH.size, topic_id, first, 1, len(payload))
-
-
-def batch_of(data: bytes, large: bytes | None) -> Batch:
-    """The batch of a DATA record that was encoded here."""
-    return decode_batch(data, _RECORD.size, len(data), large)
-
-
-def cut_batch(data: bytes, skip: int, count: int) -> tuple[bytes, int]:
-    """The record of ``count`` messages of a batch after its first ``skip``, and the number of its
-    payload bytes. No payload is looked at.
-    """
-    kind, _, topic_id, first, msgs, size = _BATCH_RECORD.unpack_from(data)
-    at = _BATCH_RECORD.size
-    first += skip
-    if size != MIXED:
-        at += skip * size
-        total = count * size
-        head = _BATCH_RECORD.pack(kind, _BATCH.size + total, topic_id, first, count, size)
-        return head + data[at : at + total], total
-    sizes = struct.unpack_from(f"<{msgs}I", data, at)
-    total = sum(sizes[skip : skip + count])
-    start = at + 4 * msgs + sum(sizes[:skip])
-    if count == 1:
-        head = _BATCH_RECORD.pack(kind, _BATCH.size + total, topic_id, first, 1, total)
-        return head + data[start : start + total], total
-    head = _BATCH_RECORD.pack(kind, _BATCH.size + 4 * count + total, topic_id, first, count, MIXED)
-    wanted = data[at + 4 * skip : at + 4 * (skip + count)]
-    return b"".join((head, wanted, data[start : start + total])), total
-
-
-def join_batches(datas: Sequence[bytes]) -> bytes:
-    """One record of several batches that follow one another. No payload is looked at."""
-    kind, _, topic_id, first, _, size = _BATCH_RECORD.unpack_from(datas[0])
-    at = _BATCH_RECORD.size
-    count = 0
-    sizes: list[bytes] = []
-    payloads: list[bytes] = []
-    uniform = size != MIXED
-    for data in datas:
-        _, _, _, _, msgs, each = _BATCH_RECORD.unpack_from(data)
-        count += msgs
-        start = at
-        if each == MIXED:
-            start += 4 * msgs
-            sizes.append(data[at:start])
-        else:
-            sizes.append(_U32.pack(each) * msgs)
-        payloads.append(data[start:])
-        uniform = uniform and each == size
-    if uniform:
-        sizes.clear()
-    body = b"".join((*sizes, *payloads))
-    length = _BATCH.size + len(body)
-    size = size if uniform else MIXED
-    return _BATCH_RECORD.pack(kind, length, topic_id, first, count, size) + body
-
-
-def payloads_of(batch: Batch) -> tuple[bytes, ...]:
-    """The payloads of a batch, each a bytes of its own."""
-    if batch.large is not None:
-        # Copied as it is handed out, not as it came: then there is one copy at a time.
-        return (bytes(batch.large),)
-    sizes = batch.sizes
-    if sizes is None:
-        if batch.size == 0:
-            return (b"",) * batch.msgs
-        return struct.unpack_from(f"{batch.size}s" * batch.msgs, batch.frame, batch.start)
-    frame = batch.frame
-    at = batch.start
-    found = []
-    for size in sizes:
-        found.append(frame[at : at + size])
-        at += size
-    return tuple(found)
 
 
 def records(parts: Sequence[bytes]) -> Iterator[tuple[int, int, int, bytes | None]]:
@@ -316,41 +167,8 @@ def records(parts: Sequence[bytes]) -> Iterator[tuple[int, int, int, bytes | Non
         raise ProtocolError(f"{len(parts) - large_used} parts belong to no record")
 
 
-def is_one_batch(frame: bytes) -> bool:
-    """Whether a frame is a single DATA record."""
-    if len(frame) < BATCH_OVERHEAD or frame[0] != DATA:
-        return False
-    _, length = _RECORD.unpack_from(frame)
-    return bool(length == len(frame) - _RECORD.size)
-
-
-def decode_batch(frame: bytes, start: int, end: int, large: bytes | None) -> Batch:
-    if end - start < _BATCH.size:
-        raise ProtocolError(f"a batch has {end - start} bytes")
-    topic_id, first, count, size = _BATCH.unpack_from(frame, start)
-    start += _BATCH.size
-    left = end - start
-    if not 0 < first < SEQ_MAX or count == 0:
-        raise ProtocolError(f"a batch begins at sequence {first} and holds {count} messages")
-    sizes: Sequence[int] | None = None
-    if large is not None:
-        if count != 1 or size != len(large) or left:
-            raise ProtocolError("a large batch does not match its payload")
-    elif size == MIXED:
-        if count * 4 > left:
-            raise ProtocolError(f"a batch says {count} messages, {left} bytes are left")
-        sizes = struct.unpack_from(f"<{count}I", frame, start)
-        start += 4 * count
-        if sum(sizes) != end - start:
-            raise ProtocolError(f"a batch's sizes add up to {sum(sizes)}, not {end - start}")
-    elif count * size != left:
-        raise ProtocolError(f"a batch says {count} times {size} bytes, {left} are left")
-    elif size == 0 and count > 1 << 20:
-        raise ProtocolError(f"a batch says {count} empty messages")
-    return Batch(topic_id, first, count, size, sizes, frame, start, end, large)
-
-
-def _text(body: bytes, at: int, size: int) -> str:
+def text_of(body: bytes, at: int, size: int) -> str:
+    """A name of so many bytes."""
     if size == 0 or at + size > len(body):
         raise ProtocolError("a name is empty or cut off")
     try:
@@ -385,9 +203,9 @@ def decode_topics(body: bytes) -> tuple[bool, list[TopicEntry]]:
         at += _TOPIC.size
         if not 0 < epoch < SEQ_MAX or head >= SEQ_MAX:
             raise ProtocolError(f"a topic's epoch is {epoch} and its head {head}")
-        name = _text(body, at, size)
+        name = text_of(body, at, size)
         at += size
-        origin = _text(body, at, host_size) if host_size else ""
+        origin = text_of(body, at, host_size) if host_size else ""
         at += host_size
         entries.append(TopicEntry(topic_id, epoch, head, name, bool(standby), origin))
     return body[0] == 1, entries
@@ -404,7 +222,7 @@ def _unpacked(body: bytes, at: int, count: int) -> tuple[list[str], int]:
         if at >= len(body):
             raise ProtocolError("a list of node ids is cut off")
         size = body[at]
-        words.append(_text(body, at + 1, size))
+        words.append(text_of(body, at + 1, size))
         at += 1 + size
     return words, at
 
@@ -466,7 +284,8 @@ def _sender(sender: Sender) -> bytes:
     return _LIVES.pack(*lives) + _packed((host, node))
 
 
-def _decode_sender(body: bytes, at: int) -> tuple[Sender, int]:
+def decode_sender(body: bytes, at: int) -> tuple[Sender, int]:
+    """Also where it ends."""
     if len(body) - at < _LIVES.size:
         raise ProtocolError("whose publishes these are is cut off")
     lives = _LIVES.unpack_from(body, at)
@@ -480,16 +299,6 @@ def forwarded(sender: Sender, data: bytes) -> bytes:
     return record(kind, _sender(sender) + data[_RECORD.size :])
 
 
-def decode_forward(
-    frame: bytes, start: int, end: int, large: bytes | None
-) -> tuple[Sender, Batch, bytes]:
-    """Also the batch as a PUBLISH record."""
-    sender, at = _decode_sender(frame[:end], start)
-    batch = decode_batch(frame, at, end, large)
-    kind = PUBLISH if large is None else PUBLISH_LARGE
-    return sender, batch, record(kind, frame[at:end])
-
-
 def encode_confirmed(sender: Sender, number: int, refused: int) -> bytes:
     return record(CONFIRMED, _SETTLED.pack(number, refused) + _sender(sender))
 
@@ -498,7 +307,7 @@ def decode_confirmed(body: bytes) -> tuple[Sender, int, int]:
     if len(body) < _SETTLED.size:
         raise ProtocolError("what became of publishes is cut off")
     number, refused = _SETTLED.unpack_from(body)
-    sender, _ = _decode_sender(body, _SETTLED.size)
+    sender, _ = decode_sender(body, _SETTLED.size)
     return sender, number, refused
 
 
@@ -516,17 +325,6 @@ def with_topic(data: bytes, topic_id: int) -> bytes:
 def with_kind(data: bytes, kind: int) -> bytes:
     """A record as one of another type."""
     return bytes((kind,)) + data[1:]
-
-
-def record_of(batch: Batch, kind: int, topic_id: int) -> bytes:
-    """The record of a batch that arrived, as it was but for its type and topic."""
-    if batch.large is not None:
-        return encode_large(kind, topic_id, batch.first, batch.large)
-    at = batch.start - (0 if batch.sizes is None else 4 * batch.msgs)
-    size = batch.size if batch.sizes is None else MIXED
-    body = batch.frame[at : batch.end]
-    length = _BATCH.size + len(body)
-    return _BATCH_RECORD.pack(kind, length, topic_id, batch.first, batch.msgs, size) + body
 
 
 def encode_gone(topic_id: int, head: int) -> bytes:
@@ -587,31 +385,6 @@ def decode_settled(body: bytes) -> tuple[int, int]:
         raise ProtocolError("what became of publishes is cut off")
     number, refused = _SETTLED.unpack(body)
     return number, refused
-
-
-def encode_interest(kind: int, entries: Iterable[InterestEntry]) -> bytes:
-    """INTEREST or INTEREST_GONE."""
-    parts = []
-    for sort, epoch, last, name in entries:
-        encoded = name.encode()
-        parts.append(_INTEREST.pack(sort, epoch, last, len(encoded)))
-        parts.append(encoded)
-    return record(kind, b"".join(parts))
-
-
-def decode_interest(body: bytes) -> list[InterestEntry]:
-    entries = []
-    at = 0
-    while at < len(body):
-        if len(body) - at < _INTEREST.size:
-            raise ProtocolError("an interest list is cut off")
-        kind, epoch, last, size = _INTEREST.unpack_from(body, at)
-        at += _INTEREST.size
-        if kind > POSITION or (epoch and last >= SEQ_MAX):
-            raise ProtocolError(f"an interest is of kind {kind}, its position {last} of {epoch}")
-        entries.append(InterestEntry(kind, epoch, last, _text(body, at, size)))
-        at += size
-    return entries
 
 
 def encode_heartbeat(beat: Heartbeat) -> bytes:

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spot.core import batches, codec
-from spot.core.link import CHUNK_MSGS, Chunk
+from spot.core.batches import Chunk
+from spot.core.link import CHUNK_MSGS
 
 if TYPE_CHECKING:
     from spot.core.registry import HostedTopic
@@ -167,7 +168,7 @@ class History:
         few = [chunks.pop() for _ in range(count)]
         few.reverse()
         joined = Chunk(
-            codec.join_batches([chunk.data for chunk in few]),
+            batches.join_batches([chunk.data for chunk in few]),
             sum(chunk.count for chunk in few),
             sum(chunk.size for chunk in few),
             None,

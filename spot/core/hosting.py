@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from spot.core import batches, codec
+from spot.core.batches import Chunk
 from spot.core.catchup import CatchUp
-from spot.core.codec import InterestEntry
 from spot.core.history import PLAIN_MSGS, History
-from spot.core.link import CHUNK_MSGS, Chunk, Link
+from spot.core.interest import PATTERN, POSITION, InterestEntry
+from spot.core.link import CHUNK_MSGS, Link
 from spot.core.registry import HostedTopic
 
 ROOM_MAX = 1 << 30
@@ -141,11 +142,11 @@ class Hosting(CatchUp):
         patterns: dict[str, int] = {}
         for kind, epoch, last, name in entries:
             topic = self.registry.local.get(name)
-            if kind == codec.POSITION:
+            if kind == POSITION:
                 if topic is not None:
                     self._on_position(link, topic, epoch, last)
-            elif link.interest.add(name, pattern=kind == codec.PATTERN):
-                if kind == codec.PATTERN:
+            elif link.interest.add(name, pattern=kind == PATTERN):
+                if kind == PATTERN:
                     patterns[name] = last
                 elif topic is not None:
                     found.append((topic, epoch, last))
@@ -231,7 +232,7 @@ class Hosting(CatchUp):
     def on_interest_gone(self, link: Link, entries: list[InterestEntry]) -> None:
         ended: dict[HostedTopic, None] = {}
         for entry in entries:
-            pattern = entry.kind == codec.PATTERN
+            pattern = entry.kind == PATTERN
             link.interest.remove(entry.name, pattern=pattern)
             for topic in self.registry.matching(entry.name, pattern=pattern):
                 if topic in link.feeds and not self._wants(link, topic):

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import repeat
 
-from spot.core.codec import Batch, payloads_of
+from spot.core.batches import Batch, payloads_of
 from spot.core.link import Link
 from spot.message import Message
 

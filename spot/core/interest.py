@@ -1,11 +1,59 @@
-"""Subscriptions: one's own, and what peers say of theirs."""
+"""Subscriptions: one's own, what peers say of theirs, and the record that says it."""
 
 from __future__ import annotations
 
-from spot.core import codec
-from spot.core.codec import InterestEntry
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from spot.core.codec import EVERYTHING, SEQ_MAX, ProtocolError, record, text_of
 from spot.core.patterns import Patterns
 from spot.core.stream import Position
+
+EXACT = 0
+PATTERN = 1
+POSITION = 2
+
+_INTEREST = struct.Struct("<BQQB")
+
+
+class InterestEntry(NamedTuple):
+    """A subscription as a peer tells it, and from where on it wants the stream.
+
+    ``kind`` is EXACT, PATTERN, or POSITION: not a subscription, but the position reached in a topic
+    that a pattern matches. The position is ``last`` of ``epoch``; where the epoch is 0 there is
+    none, and ``last`` says how many of the newest messages are to come first.
+    """
+
+    kind: int
+    epoch: int
+    last: int
+    name: str
+
+
+def encode_interest(kind: int, entries: Iterable[InterestEntry]) -> bytes:
+    """INTEREST or INTEREST_GONE."""
+    parts = []
+    for sort, epoch, last, name in entries:
+        encoded = name.encode()
+        parts.append(_INTEREST.pack(sort, epoch, last, len(encoded)))
+        parts.append(encoded)
+    return record(kind, b"".join(parts))
+
+
+def decode_interest(body: bytes) -> list[InterestEntry]:
+    entries = []
+    at = 0
+    while at < len(body):
+        if len(body) - at < _INTEREST.size:
+            raise ProtocolError("an interest list is cut off")
+        kind, epoch, last, size = _INTEREST.unpack_from(body, at)
+        at += _INTEREST.size
+        if kind > POSITION or (epoch and last >= SEQ_MAX):
+            raise ProtocolError(f"an interest is of kind {kind}, its position {last} of {epoch}")
+        entries.append(InterestEntry(kind, epoch, last, text_of(body, at, size)))
+        at += size
+    return entries
 
 
 class Interest:
@@ -78,15 +126,15 @@ class Subscriptions(Interest):
             # Who knows of it already has announced every topic that it had then.
             told = name in self.told.get(node, ())
             self.told.setdefault(node, set()).add(name)
-            return InterestEntry(codec.PATTERN, 0, codec.EVERYTHING if told else 0, name)
-        return InterestEntry(codec.EXACT, *self.reached(name, node), name)
+            return InterestEntry(PATTERN, 0, EVERYTHING if told else 0, name)
+        return InterestEntry(EXACT, *self.reached(name, node), name)
 
     def reached(self, name: str, node: str) -> tuple[int, int]:
         """Epoch and sequence from where on a topic is wanted of a node, as INTEREST says it."""
         position = self.position(name, node)
         if position is None:
             newest = 0 if name in self.told.get(node, ()) else self.newest.get(name, 0)
-            return 0, newest or codec.EVERYTHING
+            return 0, newest or EVERYTHING
         if position.epoch == 0:
             return 0, self.newest.get(name, 0)
         return position.epoch, position.last
@@ -101,7 +149,7 @@ class Subscriptions(Interest):
         """All subscriptions and positions, as they are told to a node on a new link."""
         found = [self.entry(name, node, pattern=False) for name in self.topics]
         found += [
-            InterestEntry(codec.POSITION, by_node[node].epoch, by_node[node].last, topic)
+            InterestEntry(POSITION, by_node[node].epoch, by_node[node].last, topic)
             for topic, by_node in self.positions.items()
             if node in by_node and topic not in self.topics
         ]

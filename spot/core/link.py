@@ -13,6 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from spot.core import codec
+from spot.core.batches import Chunk
 from spot.core.greeting import Incarnation
 from spot.core.interest import Interest
 from spot.core.medley import without
@@ -44,48 +45,6 @@ class LinkState(Enum):
     DIALLING = "dialling"
     ANSWERED = "answered"
     UP = "up"
-
-
-class Chunk:
-    """An encoded batch (or, with a count of 0, a record that keeps its place among batches).
-
-    ``size`` are its payload bytes, ``first`` is the sequence of its first message.
-    """
-
-    __slots__ = ("count", "data", "first", "large", "size")
-
-    def __init__(
-        self,
-        data: bytes,
-        count: int = 0,
-        size: int = 0,
-        large: bytes | None = None,
-        first: int = 0,
-    ) -> None:
-        self.data = data
-        self.count = count
-        self.size = size
-        self.large = large
-        self.first = first
-
-    @property
-    def topic_id(self) -> int:
-        """The number of its topic, as its record says it."""
-        return codec.topic_of(self.data)
-
-    @property
-    def last(self) -> int:
-        """The sequence of its last message."""
-        return self.first + self.count - 1
-
-    def part(self, first: int, most: int) -> Chunk:
-        """What it holds from a sequence on, of at most so many messages."""
-        skip = first - self.first
-        count = min(self.count - skip, most)
-        if count == self.count:
-            return self
-        data, size = codec.cut_batch(self.data, skip, count)
-        return Chunk(data, count, size, None, first)
 
 
 class Ingress(NamedTuple):

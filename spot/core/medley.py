@@ -16,8 +16,9 @@ from collections.abc import Sequence, Set
 from itertools import accumulate
 from typing import NamedTuple
 
-from spot.core import codec
-from spot.core.codec import Batch, ProtocolError
+from spot.core import batches, codec
+from spot.core.batches import Batch
+from spot.core.codec import ProtocolError
 
 _COUNTS = struct.Struct("<II")
 _RECORD = struct.Struct("<BIII")
@@ -85,7 +86,7 @@ def encode_medley(
     else:
         total = sum(sizes)
         columns += struct.pack(f"<{count}I", *sizes)
-        size = codec.MIXED
+        size = batches.MIXED
     length = _COUNTS.size + len(columns) + total
     return b"".join((_RECORD.pack(codec.MEDLEY, length, count, size), columns, *payloads)), total
 
@@ -105,7 +106,7 @@ def decode_medley(frame: bytes, start: int, end: int) -> Medley:
     if min(sequences) == 0 or max(sequences) >= codec.SEQ_MAX:
         raise ProtocolError(f"a medley's sequences are {min(sequences)} to {max(sequences)}")
     offsets: Sequence[int] | None = None
-    if size != codec.MIXED:
+    if size != batches.MIXED:
         if count * size != end - start:
             raise ProtocolError(f"a medley says {count} times {size} bytes, {end - start} are left")
     else:

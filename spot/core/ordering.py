@@ -8,11 +8,12 @@ Infinite Storage", RFC 970), but by messages and not by frames, whose sizes diff
 
 from __future__ import annotations
 
+from spot.core.batches import Chunk
 from spot.core.codec import Sender
 from spot.core.effects import Effects
 from spot.core.greeting import Incarnation
 from spot.core.hosting import ROOM_MAX, Hosting
-from spot.core.link import Chunk, Flow, Ingress, Link
+from spot.core.link import Flow, Ingress, Link
 from spot.core.publishing import Publisher, Publishers
 
 SHARE_MSGS = 256

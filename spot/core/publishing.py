@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
+from spot.core.batches import Chunk
 from spot.core.greeting import Incarnation
-from spot.core.link import Chunk, Link
+from spot.core.link import Link
 
 if TYPE_CHECKING:
     from spot.core.registry import Way

@@ -10,9 +10,9 @@ from spot.core.link import Link
 from spot.core.patterns import Pattern, Patterns
 
 if TYPE_CHECKING:
+    from spot.core.batches import Chunk
     from spot.core.catchup import Here
     from spot.core.history import History
-    from spot.core.link import Chunk
 
 
 class HostedTopic:

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from spot.core import codec
+from spot.core import batches, codec
+from spot.core.batches import Batch, Chunk
 from spot.core.catchup import Subscriber
-from spot.core.codec import Batch, ProtocolError, Sender
+from spot.core.codec import ProtocolError, Sender
 from spot.core.greeting import encode_node_gone
 from spot.core.history import History
-from spot.core.link import CHUNK_MSGS, Chunk, Link, chunk_msgs
+from spot.core.link import CHUNK_MSGS, Link, chunk_msgs
 from spot.core.publishing import PUBLISHERS_MAX
 from spot.core.registry import HostedTopic, Relayed, RemoteTopic, Way
 from spot.core.together import Together
@@ -397,7 +398,7 @@ class Relaying(Together):
         last = batch.first + batch.msgs - 1
         if last <= topic.head:
             return
-        data = codec.record_of(
+        data = batches.record_of(
             batch, codec.DATA if batch.large is None else codec.DATA_LARGE, topic.topic_id
         )
         chunk = Chunk(data, batch.msgs, batch.payload_bytes, batch.large, batch.first)
@@ -508,7 +509,7 @@ class Relaying(Together):
         topic = self._taking(source) if source is not None else None
         if topic is not None and topic.is_fetching:
             kind = codec.DATA if batch.large is None else codec.DATA_LARGE
-            data = codec.record_of(batch, kind, topic.topic_id)
+            data = batches.record_of(batch, kind, topic.topic_id)
             topic.again.append(Chunk(data, batch.msgs, size, batch.large, batch.first))
         self.consumed(link, link, batch.msgs, size)
 

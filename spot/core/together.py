@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from itertools import repeat
 
 from spot.core import batches, codec
+from spot.core.batches import Chunk
 from spot.core.history import History
 from spot.core.hosting import ROOM_MAX
 from spot.core.inbox import Delivery
-from spot.core.link import Chunk, Link
+from spot.core.link import Link
 from spot.core.medley import Medley, encode_medley
 from spot.core.registry import HostedTopic, RemoteTopic
 from spot.core.stream import Position

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spot.core import batches, codec
-from spot.core.codec import Batch, ProtocolError, Sender
+from spot.core.batches import Batch, Chunk
+from spot.core.codec import ProtocolError, Sender
 from spot.core.effects import Effects
 from spot.core.greeting import Incarnation
 from spot.core.inbox import Delivery, Notice
-from spot.core.link import CHUNK_MSGS, Chunk, Flow, Ingress, Link, chunk_msgs
+from spot.core.interest import POSITION, InterestEntry, encode_interest
+from spot.core.link import CHUNK_MSGS, Flow, Ingress, Link, chunk_msgs
 from spot.core.ordering import Ordering
 from spot.core.publishing import Outbox
 from spot.core.registry import RemoteTopic, Way
@@ -296,7 +298,7 @@ class Traffic(Ordering):
 
     def on_heads(self, link: Link, heads: list[tuple[int, int]]) -> None:
         """All up to here was sent: what has not come is asked for again."""
-        lacking: list[codec.InterestEntry] = []
+        lacking: list[InterestEntry] = []
         for topic_id, head in heads:
             topic = link.topics.get(topic_id)
             if topic is None or not self._is_listened(topic):
@@ -306,11 +308,9 @@ class Traffic(Ordering):
                 continue
             position = self.subscriptions.position(topic.name, topic.node)
             if position is not None and position.epoch == topic.epoch and position.last < head:
-                lacking.append(
-                    codec.InterestEntry(codec.POSITION, topic.epoch, position.last, topic.name)
-                )
+                lacking.append(InterestEntry(POSITION, topic.epoch, position.last, topic.name))
         if lacking:
-            self.ask(link, codec.encode_interest(codec.INTEREST, lacking))
+            self.ask(link, encode_interest(codec.INTEREST, lacking))
 
     def on_final(self, topic: RemoteTopic, head: int) -> None:
         """The epoch of a REMOTE topic ended in an orderly way."""
@@ -329,7 +329,7 @@ class Traffic(Ordering):
         last = batch.first + batch.msgs - 1
         if not link.ingress:
             link.ingress_since = now
-        link.ingress.append(Ingress(batch.topic_id, codec.payloads_of(batch), size, last))
+        link.ingress.append(Ingress(batch.topic_id, batches.payloads_of(batch), size, last))
 
     def on_forward(
         self, link: Link, sender: Sender, batch: Batch, record: bytes, now: float
@@ -345,7 +345,7 @@ class Traffic(Ordering):
         if not link.ingress:
             link.ingress_since = now
         if is_host:
-            found = Ingress(batch.topic_id, codec.payloads_of(batch), size, last, sender)
+            found = Ingress(batch.topic_id, batches.payloads_of(batch), size, last, sender)
         else:
             chunk = Chunk(record, batch.msgs, size, batch.large, batch.first)
             found = Ingress(batch.topic_id, (), size, last, sender, chunk)

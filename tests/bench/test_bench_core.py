@@ -11,7 +11,7 @@ import pytest
 
 from bench import core
 from bench.core import MEASURES, Measure
-from spot.core import codec
+from spot.core import batches
 
 
 def _main(tmp_path: Path, *options: str, measures: tuple[Measure, ...] = MEASURES) -> int:
@@ -68,7 +68,7 @@ def test_receiving_checks_that_all_came() -> None:
     steps = next(measure for measure in MEASURES if measure.name == "receive").prepare()
     steps()()
     with (
-        patch.object(codec, "payloads_of", lambda batch: ()),
+        patch.object(batches, "payloads_of", lambda batch: ()),
         patch("spot.core.inbox.payloads_of", lambda batch: ()),
         pytest.raises((AssertionError, IndexError)),
     ):

@@ -2,8 +2,9 @@
 
 from hypothesis import strategies as st
 
-from spot.core import codec
-from spot.core.codec import Heartbeat, InterestEntry, TopicEntry
+from spot.core import batches, codec
+from spot.core.codec import Heartbeat, TopicEntry
+from spot.core.interest import EXACT, PATTERN, POSITION, InterestEntry, encode_interest
 from spot.core.medley import encode_medley
 
 U8 = st.integers(0, (1 << 8) - 1)
@@ -14,7 +15,7 @@ HEAD = st.integers(0, codec.SEQ_MAX - 1)
 NAMES = st.text(min_size=1, max_size=60).filter(lambda name: 1 <= len(name.encode()) <= 255)
 ORIGINS = st.one_of(st.just(""), NAMES)
 TOPICS = st.lists(st.builds(TopicEntry, U32, SEQ, HEAD, NAMES, st.booleans(), ORIGINS), max_size=5)
-KINDS = st.sampled_from((codec.EXACT, codec.PATTERN, codec.POSITION))
+KINDS = st.sampled_from((EXACT, PATTERN, POSITION))
 INTERESTS = st.lists(st.builds(InterestEntry, KINDS, U64, HEAD, NAMES), max_size=5)
 HEADS = st.lists(st.tuples(U32, HEAD), max_size=5)
 PAYLOADS = st.one_of(
@@ -36,14 +37,14 @@ ROWS = PAYLOADS.flatmap(
 RECORDS = st.one_of(
     st.builds(lambda rows: encode_medley(*rows)[0], ROWS),
     st.builds(
-        lambda kind, topic, first, payloads: codec.encode_batch(kind, topic, first, payloads)[0],
+        lambda kind, topic, first, payloads: batches.encode_batch(kind, topic, first, payloads)[0],
         st.sampled_from((codec.DATA, codec.PUBLISH)),
         U32,
         SEQ,
         PAYLOADS,
     ),
     st.builds(lambda entries, all_: codec.encode_topics(entries, complete=all_), TOPICS, U8),
-    st.builds(codec.encode_interest, st.sampled_from((12, 13)), INTERESTS),
+    st.builds(encode_interest, st.sampled_from((12, 13)), INTERESTS),
     st.builds(
         lambda *fields: codec.encode_heartbeat(Heartbeat(*fields)),
         *(U64, U64, U32, U32),

@@ -5,11 +5,12 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core import codec
+from spot.core import batches, codec
 from spot.core.cluster import Cluster
-from spot.core.codec import InterestEntry, NodeEntry, Sender, TopicEntry
+from spot.core.codec import NodeEntry, Sender, TopicEntry
 from spot.core.greeting import Refusal, encode_goodbye, encode_node_gone
 from spot.core.inbox import Delivery
+from spot.core.interest import InterestEntry, encode_interest
 from spot.core.medley import encode_medley
 from spot.core.membership import STRANGERS_MAX
 from tests.core.fixed import examples
@@ -47,12 +48,12 @@ MEETING = st.one_of(
     st.builds(codec.encode_gone, SMALL, SMALL),
     st.builds(codec.encode_head, SMALL, SMALL, SMALL, st.sampled_from([codec.HEAD, codec.BEGIN])),
     st.builds(
-        codec.encode_interest,
+        encode_interest,
         st.sampled_from([codec.INTEREST, codec.INTEREST_GONE]),
         st.lists(st.builds(InterestEntry, st.integers(0, 2), SMALL, SMALL, NAMES), max_size=3),
     ),
     st.builds(
-        lambda kind, topic, first, count: codec.encode_batch(kind, topic, first, [b"x"] * count)[0],
+        lambda kind, topic, first, msgs: batches.encode_batch(kind, topic, first, [b"x"] * msgs)[0],
         st.sampled_from([codec.DATA, codec.PUBLISH]),
         SMALL,
         st.integers(1, 9),
@@ -90,13 +91,13 @@ RELAYED = st.one_of(
         codec.encode_fetch, st.sampled_from([codec.FETCH, codec.FETCHED]), SMALL, SMALL, SMALL
     ),
     st.builds(
-        lambda topic, first: codec.encode_batch(codec.AGAIN, topic, first, [b"x"])[0],
+        lambda topic, first: batches.encode_batch(codec.AGAIN, topic, first, [b"x"])[0],
         SMALL,
         st.integers(1, 9),
     ),
     st.builds(
         lambda sender, topic, first: codec.forwarded(
-            sender, codec.encode_batch(codec.PUBLISH, topic, first, [b"x"])[0]
+            sender, batches.encode_batch(codec.PUBLISH, topic, first, [b"x"])[0]
         ),
         SENDERS,
         SMALL,
@@ -218,7 +219,7 @@ def test_more_than_the_credit_ends_the_link() -> None:
     cluster.frame(CONN, (codec.encode_head(1, 0, 0),), 10.0)
     first = 1
     for _ in range(1000):
-        frame, _ = codec.encode_batch(codec.DATA, 1, first, [b"x"] * 100)
+        frame, _ = batches.encode_batch(codec.DATA, 1, first, [b"x"] * 100)
         cluster.frame(CONN, (frame,), 10.0)
         first += 100
         assert cluster.traffic.inbox.msgs <= cluster.config.rcvhwm

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core import codec
-from spot.core.codec import Heartbeat, InterestEntry, ProtocolError, TopicEntry
+from spot.core import batches, codec
+from spot.core.codec import Heartbeat, ProtocolError, TopicEntry
+from spot.core.interest import InterestEntry, decode_interest, encode_interest
 from spot.core.medley import decode_medley, encode_medley
 from tests.core.fixed import examples
 from tests.core.frames import (
@@ -48,10 +49,10 @@ def decode_all(parts: tuple[bytes, ...]) -> int:
     for kind, start, end, large in codec.records(parts):
         body = parts[0][start:end]
         if kind in (*BATCH_KINDS, *LARGE_KINDS):
-            batch = codec.decode_batch(parts[0], start, end, large)
+            batch = batches.decode_batch(parts[0], start, end, large)
             # A node takes no payloads before credit has bounded the number of messages.
             if batch.msgs <= 10_000:
-                payloads = codec.payloads_of(batch)
+                payloads = batches.payloads_of(batch)
                 assert len(payloads) == batch.msgs
                 assert sum(map(len, payloads)) == batch.payload_bytes
         elif kind == codec.MEDLEY:
@@ -73,8 +74,8 @@ DECODERS: dict[int, Callable[[bytes], object]] = {
     codec.QUERY_RESP: codec.decode_nonce,
     codec.TOPICS: codec.decode_topics,
     codec.TOPIC_GONE: codec.decode_gone,
-    codec.INTEREST: codec.decode_interest,
-    codec.INTEREST_GONE: codec.decode_interest,
+    codec.INTEREST: decode_interest,
+    codec.INTEREST_GONE: decode_interest,
     codec.CREDIT: codec.decode_credit,
     codec.HEAD: codec.decode_head,
     codec.BEGIN: codec.decode_head,
@@ -90,13 +91,13 @@ DECODERS: dict[int, Callable[[bytes], object]] = {
 @given(kind=st.sampled_from(BATCH_KINDS), topic_id=U32, first=SEQ, payloads=PAYLOADS)
 def test_batch_roundtrip(kind: int, topic_id: int, first: int, payloads: list[bytes]) -> None:
     # Three layouts (one, equal sizes, mixed sizes) must all give back the very bytes.
-    frame, size = codec.encode_batch(kind, topic_id, first, payloads)
+    frame, size = batches.encode_batch(kind, topic_id, first, payloads)
     ((found, start, end, large),) = codec.records((frame,))
     assert found == kind
-    assert codec.is_one_batch(frame) is (kind == codec.DATA)
-    batch = codec.decode_batch(frame, start, end, large)
+    assert batches.is_one_batch(frame) is (kind == codec.DATA)
+    batch = batches.decode_batch(frame, start, end, large)
     assert (batch.topic_id, batch.first, batch.msgs) == (topic_id, first, len(payloads))
-    assert codec.payloads_of(batch) == tuple(payloads)
+    assert batches.payloads_of(batch) == tuple(payloads)
     assert batch.payload_bytes == size == sum(map(len, payloads))
 
 
@@ -116,9 +117,9 @@ def test_medley_roundtrip(rows: tuple[list[int], list[int], list[bytes]], cut: i
     for at, payload in enumerate(payloads):
         batch = medley.message(at)
         assert (batch.topic_id, batch.first, batch.msgs) == (topic_ids[at], sequences[at], 1)
-        assert codec.payloads_of(batch) == (payload,)
+        assert batches.payloads_of(batch) == (payload,)
         assert batch.payload_bytes == len(payload)
-        again, _, _, _ = next(codec.records((codec.record_of(batch, codec.DATA, 1),)))
+        again, _, _, _ = next(codec.records((batches.record_of(batch, codec.DATA, 1),)))
         assert again == codec.DATA
 
 
@@ -126,12 +127,12 @@ def test_medley_roundtrip(rows: tuple[list[int], list[int], list[bytes]], cut: i
 @given(kind=st.sampled_from(LARGE_KINDS), topic_id=U32, first=SEQ, extra=st.integers(0, 3))
 def test_large_batch_roundtrip(kind: int, topic_id: int, first: int, extra: int) -> None:
     # A large payload isn't copied into the frame: it must be the same object at the other end.
-    payload = b"x" * (codec.LARGE + extra)
-    head = codec.encode_large(kind, topic_id, first, payload)
+    payload = b"x" * (batches.LARGE + extra)
+    head = batches.encode_large(kind, topic_id, first, payload)
     ((found, start, end, large),) = codec.records((head, payload))
     assert found == kind
-    batch = codec.decode_batch(head, start, end, large)
-    assert codec.payloads_of(batch)[0] is payload
+    batch = batches.decode_batch(head, start, end, large)
+    assert batches.payloads_of(batch)[0] is payload
     assert (batch.topic_id, batch.first, batch.payload_bytes) == (topic_id, first, len(payload))
 
 
@@ -149,7 +150,7 @@ def test_topics_roundtrip(entries: list[TopicEntry], complete: bool) -> None:
 @given(entries=INTERESTS, kind=st.sampled_from((codec.INTEREST, codec.INTEREST_GONE)))
 def test_interest_roundtrip(entries: list[InterestEntry], kind: int) -> None:
     # A lost subscription is silence.
-    assert codec.decode_interest(body_of(codec.encode_interest(kind, entries))) == entries
+    assert decode_interest(body_of(encode_interest(kind, entries))) == entries
 
 
 def test_quorum_roundtrip() -> None:
@@ -182,10 +183,10 @@ def test_small_records_roundtrip(
 @given(records=st.lists(st.one_of(RECORDS, st.just(None)), min_size=1, max_size=8))
 def test_records_share_a_frame_in_order(records: list[bytes | None]) -> None:
     # Order within a frame is the order of the stream; each large part belongs to its record.
-    larges = [bytes([at]) * codec.LARGE for at, one in enumerate(records) if one is None]
+    larges = [bytes([at]) * batches.LARGE for at, one in enumerate(records) if one is None]
     left = iter(larges)
     encoded = [
-        codec.encode_large(codec.DATA_LARGE, 1, 1, next(left)) if one is None else one
+        batches.encode_large(codec.DATA_LARGE, 1, 1, next(left)) if one is None else one
         for one in records
     ]
     found = split(b"".join(encoded), *larges)
@@ -265,10 +266,10 @@ def columns(*sequences: int) -> bytes:
     [
         pytest.param((struct.pack("<BI", codec.DATA, HUGE),), id="record of 4 GiB"),
         pytest.param((batch_record(1, HUGE, HUGE - 1, b"x" * 64),), id="product overflows"),
-        pytest.param((batch_record(1, HUGE, codec.MIXED, b"x" * 64),), id="4 billion sizes"),
+        pytest.param((batch_record(1, HUGE, batches.MIXED, b"x" * 64),), id="4 billion sizes"),
         pytest.param((batch_record(1, HUGE, 0, b""),), id="4 billion empty messages"),
         pytest.param((batch_record(1, HUGE, 1, b"x"),), id="4 billion bytes"),
-        pytest.param((batch_record(1, 2, codec.MIXED, struct.pack("<II", HUGE, 1)),), id="sizes"),
+        pytest.param((batch_record(1, 2, batches.MIXED, struct.pack("<II", HUGE, 1)),), id="sizes"),
         pytest.param((batch_record(0, 1, 1, b"x"),), id="sequence 0"),
         pytest.param((batch_record(codec.SEQ_MAX, 1, 1, b"x"),), id="sequence too high"),
         pytest.param((batch_record(1, 0, 0, b""),), id="no messages"),
@@ -284,9 +285,9 @@ def columns(*sequences: int) -> bytes:
         pytest.param((medley_record(2, 0, columns(1) + b"x" * 11),), id="columns cut off"),
         pytest.param((medley_record(1, 0, columns(0)),), id="medley with sequence 0"),
         pytest.param((medley_record(1, 0, columns(1 << 63)),), id="medley's sequence too high"),
-        pytest.param((medley_record(1, codec.MIXED, columns(1)),), id="medley without sizes"),
+        pytest.param((medley_record(1, batches.MIXED, columns(1)),), id="medley without sizes"),
         pytest.param(
-            (medley_record(1, codec.MIXED, columns(1) + struct.pack("<I", HUGE)),),
+            (medley_record(1, batches.MIXED, columns(1) + struct.pack("<I", HUGE)),),
             id="medley's sizes",
         ),
         pytest.param((codec.record(codec.TOPICS),), id="empty topic list"),

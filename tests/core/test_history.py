@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spot.core import batches, codec
+from spot.core.batches import Chunk
 from spot.core.history import History, Shelf, cost_of
-from spot.core.link import Chunk
 from spot.core.registry import HostedTopic
 from tests.core.fixed import examples
 from tests.core.frames import PAYLOADS
@@ -28,9 +28,9 @@ def payloads_in(history: History, first: int) -> dict[int, bytes]:
     at = first
     while (chunk := history.find(at)) is not None:
         piece = chunk.part(max(at, chunk.first), 3)
-        batch = codec.batch_of(piece.data, piece.large)
+        batch = batches.batch_of(piece.data, piece.large)
         assert batch.first == piece.first
-        found |= dict(enumerate(codec.payloads_of(batch), piece.first))
+        found |= dict(enumerate(batches.payloads_of(batch), piece.first))
         at = piece.last + 1
     return found
 
@@ -96,7 +96,7 @@ def test_a_part_of_a_batch_is_that_part(payloads: list[bytes], data: st.DataObje
     most = data.draw(st.integers(1, len(payloads)))
     part = chunk.part(5 + skip, most)
     wanted = payloads[skip : skip + most]
-    assert codec.payloads_of(codec.batch_of(part.data, part.large)) == tuple(wanted)
+    assert batches.payloads_of(batches.batch_of(part.data, part.large)) == tuple(wanted)
     assert (part.first, part.count, part.size) == (5 + skip, len(wanted), sum(map(len, wanted)))
 
 

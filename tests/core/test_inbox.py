@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core.codec import DATA, RECORD_OVERHEAD, decode_batch, encode_batch, encode_large
+from spot.core.batches import decode_batch, encode_batch, encode_large
+from spot.core.codec import DATA, RECORD_OVERHEAD
 from spot.core.inbox import Delivery, Inbox, Notice
 from tests.core.fixed import examples
 

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core import codec
-from spot.core.batches import encoded
-from spot.core.link import QUEUE_BYTES, Chunk, Flow, Link, LinkState, chunk_msgs
+from spot.core import batches, codec
+from spot.core.batches import Chunk, encoded
+from spot.core.link import QUEUE_BYTES, Flow, Link, LinkState, chunk_msgs
 from tests.core.fixed import examples
 
 FRAME_BYTES = 100
@@ -51,7 +51,7 @@ def test_frames_keep_order_lose_nothing_and_heed_credit(
             size = 0
             for kind, start, end, large in codec.records(frame):
                 if kind in (codec.DATA, codec.PUBLISH, codec.DATA_LARGE):
-                    batch = codec.decode_batch(frame[0], start, end, large)
+                    batch = batches.decode_batch(frame[0], start, end, large)
                     if batch.large is not None:
                         assert set(batch.large) <= {batch.first % 256}
                     of_kind = "publish" if kind == codec.PUBLISH else "data"
@@ -67,13 +67,13 @@ def test_frames_keep_order_lose_nothing_and_heed_credit(
     for number, (action, count, size) in enumerate((*steps, *last), start=1):
         if action in ("data", "publish"):
             kind = codec.DATA if action == "data" else codec.PUBLISH
-            data, total = codec.encode_batch(kind, 1, number, [b"x" * size] * count)
+            data, total = batches.encode_batch(kind, 1, number, [b"x" * size] * count)
             flow = link if action == "data" else link.publishes
             flow.queue(Chunk(data, count, total))
             queued[action].append((number, count))
         elif action == "large":
             payload = bytes([number % 256]) * size
-            data = codec.encode_large(codec.DATA_LARGE, 1, number, payload)
+            data = batches.encode_large(codec.DATA_LARGE, 1, number, payload)
             link.queue(Chunk(data, 1, size, payload))
             queued["data"].append((number, 1))
         elif action == "record":
@@ -111,7 +111,7 @@ def test_nothing_to_send_makes_no_frame() -> None:
     # An empty frame would be a protocol error at the peer.
     link = new_link()
     assert link.take_frames(FRAME_BYTES) == []
-    link.queue(Chunk(codec.encode_batch(codec.DATA, 1, 1, [b"x"])[0], 1, 1))
+    link.queue(Chunk(batches.encode_batch(codec.DATA, 1, 1, [b"x"])[0], 1, 1))
     assert link.take_frames(FRAME_BYTES) == [], "no credit"
 
 
@@ -131,8 +131,8 @@ def test_publishes_pass_a_stream_that_waits_for_credit() -> None:
     # Two nodes that wait for each other's subscribers would otherwise wait for ever.
     link = new_link(1, 1000)
     link.limit_msgs = 0
-    link.queue(Chunk(codec.encode_batch(codec.DATA, 1, 1, [b"x"])[0], 1, 1))
-    link.publishes.queue(Chunk(codec.encode_batch(codec.PUBLISH, 1, 1, [b"x"])[0], 1, 1))
+    link.queue(Chunk(batches.encode_batch(codec.DATA, 1, 1, [b"x"])[0], 1, 1))
+    link.publishes.queue(Chunk(batches.encode_batch(codec.PUBLISH, 1, 1, [b"x"])[0], 1, 1))
     ((frame,),) = link.take_frames(FRAME_BYTES)
     assert [kind for kind, *_ in codec.records((frame,))] == [codec.PUBLISH]
 
@@ -140,7 +140,7 @@ def test_publishes_pass_a_stream_that_waits_for_credit() -> None:
 def test_records_wait_behind_their_batches() -> None:
     # The end of a topic must not overtake its last message.
     link = new_link(0, 1000)
-    link.queue(Chunk(codec.encode_batch(codec.DATA, 1, 1, [b"x"])[0], 1, 1))
+    link.queue(Chunk(batches.encode_batch(codec.DATA, 1, 1, [b"x"])[0], 1, 1))
     link.queue_record(codec.encode_gone(1, 1))
     assert link.take_frames(FRAME_BYTES) == []
     link.limit_msgs = 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from spot.core import codec
+from spot.core import batches, codec
 from spot.core.cluster import Cluster
 from spot.core.codec import NodeEntry, Sender, TopicEntry
+from spot.core.interest import EXACT, InterestEntry, encode_interest
 from tests.core.test_cluster_frames import CONN, greeted, victim
 
 
@@ -111,8 +112,8 @@ def test_a_relay_knows_where_its_own_subscription_begins_before_it_has_credit(
     cluster.take_sends(10.1)
     link.limit_msgs = 0
     cluster.traffic.publish(topic, [b"m"] * 3)
-    wish = codec.InterestEntry(codec.EXACT, 0, last, "t")
-    cluster.frame(CONN, (codec.encode_interest(codec.INTEREST, (wish,)),), 10.2)
+    wish = InterestEntry(EXACT, 0, last, "t")
+    cluster.frame(CONN, (encode_interest(codec.INTEREST, (wish,)),), 10.2)
     frames = [frame for _, frame in cluster.take_sends(10.2)]
     records = [
         frame[0][start:end]
@@ -131,7 +132,7 @@ def test_a_subscription_begins_where_its_host_said_although_the_link_was_lost(
     cluster.frame(CONN, (announced(""),), 10.1)
     link = cluster.nodes["other"]
     cluster.subscribe("far", pattern=False)
-    data = codec.encode_batch(codec.DATA, 7, 9, [b"m"] * 2)[0]
+    data = batches.encode_batch(codec.DATA, 7, 9, [b"m"] * 2)[0]
     early = codec.encode_head(7, 8, link.asks - 1, codec.BEGIN)
     begin = codec.encode_head(7, 10, link.asks, codec.BEGIN)
     cluster.frame(CONN, (early + begin + data,), 10.2)
@@ -149,7 +150,7 @@ def test_publishes_to_an_earlier_life_of_the_host_are_not_taken_for_later_ones(
     life = cluster.me.incarnation
     sender = Sender("victim", "x", 3, 4, life.started, life.random)
     topic = cluster.traffic.registry.local["t"]
-    publish = codec.encode_batch(codec.PUBLISH, topic.topic_id, 1, [b"late"])[0]
+    publish = batches.encode_batch(codec.PUBLISH, topic.topic_id, 1, [b"late"])[0]
     for earlier in (sender._replace(host_started=1), sender._replace(host_random=1)):
         cluster.frame(CONN, (codec.forwarded(earlier, publish),), 10.1)
     assert topic.head == 0

@@ -5,7 +5,7 @@ import pytest
 from spot.config import Config
 from spot.core import codec
 from spot.core.catchup import REPLAY_BYTES
-from spot.core.codec import InterestEntry
+from spot.core.interest import EXACT, POSITION, InterestEntry, encode_interest
 from spot.core.registry import HostedTopic
 from tests.core.wires import Node, Wires
 
@@ -42,7 +42,7 @@ def ask(wires: Wires, host: Node, reader: Node, kind: int, epoch: int, last: int
     reader.cluster.traffic.subscriptions.add("t", pattern=False)
     (link,) = reader.cluster.nodes.values()
     entry = InterestEntry(kind, epoch, last, "t")
-    record = codec.encode_interest(codec.INTEREST, (entry,))
+    record = encode_interest(codec.INTEREST, (entry,))
     reader.cluster.effects.control(link, record)
     wires.work(reader)
 
@@ -66,7 +66,7 @@ def test_every_position_has_a_defined_beginning(
     # Whatever a peer claims, it gets a stream in order, and the host is none the worse.
     wires, host, reader, topic = pair()
     epoch = 0 if epoch_off is None else topic.epoch + epoch_off
-    ask(wires, host, reader, codec.EXACT, epoch, last)
+    ask(wires, host, reader, EXACT, epoch, last)
     wires.settle(0.01)
     host.cluster.traffic.publish(topic, [b"11"])
     wires.work(host)
@@ -80,10 +80,8 @@ def test_a_position_in_an_unknown_topic_is_nothing() -> None:
     # A peer may ask for what was never there: no answer, no error, nothing kept.
     wires, host, reader, _ = pair()
     (link,) = reader.cluster.nodes.values()
-    for kind in (codec.EXACT, codec.POSITION):
-        record = codec.encode_interest(
-            codec.INTEREST, (InterestEntry(kind, 5, 5, "no such topic"),)
-        )
+    for kind in (EXACT, POSITION):
+        record = encode_interest(codec.INTEREST, (InterestEntry(kind, 5, 5, "no such topic"),))
         reader.cluster.effects.control(link, record)
     wires.settle(0.01)
     (link,) = host.cluster.nodes.values()
@@ -115,7 +113,7 @@ def test_a_replay_is_read_in_pieces() -> None:
     wires, host, reader, topic = pair(Config(rcvhwm=1 << 20, history_bytes=64 << 20))
     for _ in range(40):
         host.cluster.traffic.publish(topic, [bytes(60_000)])
-    ask(wires, host, reader, codec.EXACT, topic.epoch, 10)
+    ask(wires, host, reader, EXACT, topic.epoch, 10)
     (end,) = [end for end in wires.waiting() if end.node is host]
     wires.deliver(end)
     (link,) = host.cluster.nodes.values()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spot.core import codec
+from spot.core import batches, codec
 from spot.core.cluster import Cluster
 from spot.core.codec import TopicEntry
 from spot.core.inbox import Delivery
@@ -29,7 +29,7 @@ def came(cluster: Cluster, link: Link, old: int) -> list[tuple[int, int | None]]
     """
 
     def data(sequence: int) -> bytes:
-        return codec.encode_batch(codec.DATA, 7, sequence, [b"m"])[0]
+        return batches.encode_batch(codec.DATA, 7, sequence, [b"m"])[0]
 
     before = TOPICS + codec.encode_head(7, 10, old) + data(11)
     cluster.frame(CONN, (before,), 10.1)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spot.config import Config
-from spot.core import codec
+from spot.core import batches
 from spot.core.batches import CHUNK_BYTES, cut
 from spot.core.hosting import ROOM_MAX
 from tests.core.fixed import examples
@@ -153,7 +153,7 @@ def test_room_without_subscribers_is_no_limit() -> None:
 SIZES = st.lists(
     st.one_of(
         st.integers(0, 50),
-        st.sampled_from([codec.LARGE - 1, codec.LARGE, codec.LARGE + 1, CHUNK_BYTES]),
+        st.sampled_from([batches.LARGE - 1, batches.LARGE, batches.LARGE + 1, CHUNK_BYTES]),
     ),
     min_size=1,
     max_size=25,

@@ -8,9 +8,10 @@ from functools import partial
 import pytest
 
 from spot.config import Config
+from spot.core.batches import Chunk
 from spot.core.catchup import Subscriber
 from spot.core.codec import Sender, TopicEntry
-from spot.core.link import Chunk, Link
+from spot.core.link import Link
 from spot.core.registry import Relayed, RemoteTopic
 from tests.simulation.node import Node
 from tests.simulation.oracle import Violation

@@ -15,8 +15,8 @@ import pytest
 
 from spot.config import Config
 from spot.core import codec
+from spot.core.batches import Batch
 from spot.core.catchup import Subscriber
-from spot.core.codec import Batch
 from spot.core.dial import Dial
 from spot.core.greeting import Incarnation
 from spot.core.inbox import Delivery, Inbox, Notice
