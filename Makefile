@@ -66,8 +66,8 @@ doctor: $(STAMP) ## say what of engine, compose, images and proxy is there
 
 ## Work on SPOT
 test: $(STAMP) ## run every test
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore=tests/containers $(ARGS)
-	@$(BIN)/python -m pytest -q -n 2 tests/containers
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore=tests/containers $(ARGS); \
+	  result=$$?; $(BIN)/python -m pytest -q -n 2 tests/containers && exit $$result
 
 lint: $(STAMP) ## check style, format and types
 	@$(BIN)/ruff check .
