@@ -487,7 +487,7 @@ class Driver:
                 now = time.monotonic()
                 if until is not None and now >= until:
                     return found
-                if self.lock.noted and inside == threading.main_thread().ident:
+                if self.lock.is_due():
                     if closing:
                         return found
                     self.lock.run_handlers()
@@ -508,7 +508,7 @@ class Driver:
                 if self._io_asleep:
                     self._io_asleep = False
                     os.eventfd_write(self._wake_io, 1)
-            if self._waiting:
+            if self._waiting and self.lock.is_held:
                 self._changed.notify_all()
 
     def _lead(self, until: float | None) -> None:

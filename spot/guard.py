@@ -31,22 +31,25 @@ class Guard:
     ``raw`` is the lock alone: for conditions, and to give it up for a wait that ``wake`` ends.
     """
 
-    __slots__ = ("_handlers", "_note", "noted", "raw")
+    __slots__ = ("_found", "_is_away", "_note", "_noted", "_put_off", "raw")
 
     def __init__(self, wake: int) -> None:
         self.raw = threading.Lock()
-        self.noted: list[int] = []
-        self._handlers: list[tuple[int, Handler]] = []
+        self._noted: list[int] = []
+        self._is_away = False
+        # Handlers of the signals when they were last looked at, and which of them are Python's.
+        self._found: list[object] = []
+        self._put_off: list[tuple[int, Handler]] = []
 
         def note(number: int, _frame: FrameType | None) -> None:
-            self.noted.append(number)
+            self._noted.append(number)
             os.eventfd_write(wake, 1)
 
         self._note = note
 
     def __enter__(self) -> None:
-        if threading.get_ident() == _main_thread:
-            self._put_off()
+        if threading.get_ident() == _main_thread and _holder is None:
+            self._hold()
         self.raw.acquire()
 
     def __exit__(
@@ -55,56 +58,71 @@ class Guard:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.raw.release()
+        if self.is_held:
+            self.raw.release()
+        else:
+            self._is_away = False
         if _holder is self and threading.get_ident() == _main_thread:
-            self._run_handlers()
+            self._let_go()
+
+    def is_due(self) -> bool:
+        """Whether this thread, which holds the lock, has signals to handle."""
+        return bool(self._noted) and _holder is self and threading.get_ident() == _main_thread
 
     def run_handlers(self) -> None:
-        """Lock held, in the main thread. Runs the handlers of ``noted`` signals without the lock.
+        """Lock held. Handles the signals that are due, without the lock.
 
-        What they raise comes from here, with the lock held again.
+        What their handlers raise comes from here, with the lock held again; without it, if one more
+        signal comes before that.
         """
+        self._is_away = True
         self.raw.release()
         try:
-            self._run_handlers()
+            self._let_go()
         finally:
-            self._put_off()
+            self._hold()
             self.raw.acquire()
+            self._is_away = False
 
-    def _put_off(self) -> None:
+    @property
+    def is_held(self) -> bool:
+        """Within ``with``: whether this thread has the lock still, whatever handlers raised."""
+        return not self._is_away or threading.get_ident() != _main_thread
+
+    def _hold(self) -> None:
         global _holder
-        if _holder is not None:
-            return  # another node's call is below: signals are put off until that ends
+        found = list(map(getsignal, PUT_OFF))
+        if found != self._found:
+            handlers = zip(PUT_OFF, found, strict=True)
+            self._put_off = [(number, handler) for number, handler in handlers if callable(handler)]
+            self._found = found
         try:
-            for number in PUT_OFF:
-                handler = getsignal(number)
-                if callable(handler):
-                    self._handlers.append((number, handler))
-                    set_handler(number, self._note)
+            for number, _ in self._put_off:
+                set_handler(number, self._note)
             _holder = self
         except BaseException:
-            self._restore()
+            # A signal came this moment, and its handler has raised.
+            self._put_back()
             raise
 
-    def _run_handlers(self) -> None:
-        handlers = dict(self._handlers) if self.noted else {}
-        self._restore()
-        while self.noted:
-            number = self.noted.pop(0)
-            if number in handlers:
-                handlers[number](number, sys._getframe())
+    def _let_go(self) -> None:
+        self._put_back()
+        while self._noted:
+            number = self._noted.pop(0)
+            handler = dict(self._put_off).get(number)
+            if handler is not None:
+                handler(number, sys._getframe())
 
-    def _restore(self) -> None:
+    def _put_back(self, first: int = 0) -> None:
         global _holder
         _holder = None
-        handlers = self._handlers
+        at = first
         try:
-            while handlers:
-                set_handler(*handlers[-1])
-                handlers.pop()
+            for at in range(first, len(self._put_off)):
+                set_handler(*self._put_off[at])
         except BaseException:
-            # The handler of a signal that came this moment: the others are put back all the same.
-            self._restore()
+            # Likewise: this one and the others are put back all the same.
+            self._put_back(at)
             raise
 
 
@@ -118,7 +136,7 @@ def _after_fork() -> None:
     global _main_thread
     _main_thread = threading.get_ident()
     if _holder is not None:
-        _holder._restore()
+        _holder._put_back()
 
 
 os.register_at_fork(after_in_child=_after_fork)
