@@ -44,7 +44,7 @@ from spot.core.registry import HostedTopic
 from spot.endpoint import parse_endpoint
 from spot.errors import Closed
 from spot.guard import Guard
-from spot.message import Event
+from spot.message import Event, Message
 from spot.transport import Transport, look_up, numeric_address
 
 log = logging.getLogger("spot")
@@ -118,6 +118,8 @@ class Driver:
         self.transport = Transport(config)
         self.lanes: dict[str, Lane] = {}
         self.dirty: deque[Lane] = deque()
+        # Decoded messages, which ``recv`` pops without the lock.
+        self.current: deque[Message] = deque()
         self.hot_until = 0.0
         self.armed = False
         self.closing = False
@@ -740,6 +742,7 @@ def _after_fork() -> None:
         driver.closing = driver.closed = True
         driver.lock = Guard(driver._wake_leader)
         driver.lanes.clear()
+        driver.current.clear()
         driver.listeners.clear()
         # Its descriptor is shared with the parent, whose it stays.
         driver.on_change = None

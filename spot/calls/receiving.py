@@ -1,9 +1,8 @@
 """Receiving.
 
-A delivery is decoded when it is taken, into ``_current``, from which ``recv`` pops without the
-lock. Once a
-descriptor was asked for, messages wait in ``_staged`` instead, under the lock, so that the
-descriptor stays exact.
+A delivery is decoded when it is taken, into the driver's ``current``, from which ``recv`` pops
+without the lock. Once a descriptor was asked for, messages wait in ``_staged`` instead, under the
+lock, so that the descriptor stays exact.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class ReceivingCalls(Calls):
 
     def __init__(self, config: Config, node_id: str) -> None:
         super().__init__(config, node_id)
-        self._current: deque[Message] = deque()
+        self._current = self._driver.current
         self._staged: deque[Message] = deque()
         self._taken: Delivery | None = None
         self._ready_fd = -1
@@ -57,8 +56,11 @@ class ReceivingCalls(Calls):
                 if timeout == 0 and not self._has_input():
                     driver.poll()
                 while message is None:
-                    message = self._next_message()
-                    if message is None and not driver.wait(self._has_input, until):
+                    if self._has_input():
+                        message = self._next_message()
+                        continue
+                    self._release_taken()
+                    if not driver.wait(self._has_input, until):
                         break
         except BaseException:
             if message is not None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import repeat
 
 from spot.core import batches, codec
-from spot.core.batches import Chunk
+from spot.core.batches import Batch, Chunk
 from spot.core.history import History
 from spot.core.hosting import ROOM_MAX
 from spot.core.inbox import Delivery
@@ -153,6 +153,36 @@ class Together(Traffic):
 
     # Arrivals
 
+    def on_data(self, link: Link, batch: Batch) -> None:
+        """Takes a batch: quickly, if it is the next of a stream that is known."""
+        topic_id = batch.topic_id
+        position = self._streams(link).get(topic_id) or self._stream(link, topic_id)
+        if (
+            position is None
+            or position.last + 1 != batch.first
+            or position.owed != 0
+            or self.registry.relayed
+        ):
+            super().on_data(link, batch)
+            return
+        size = self._charge(link, batch)
+        position.last = batch.first + batch.msgs - 1
+        topic = link.topics[topic_id]
+        self.inbox.deliver(
+            Delivery(
+                topic.name,
+                topic.node,
+                topic.epoch,
+                batch.first,
+                0,
+                link,
+                batch.msgs,
+                size,
+                batch=batch,
+            )
+        )
+        self.effects.progress = True
+
     def on_medley(self, link: Link, medley: Medley) -> None:
         """Takes the messages that are the next of their topics together, and others singly."""
         self._charge(link, medley)
@@ -160,10 +190,7 @@ class Together(Traffic):
             for at in range(medley.msgs):
                 self._take_one(link, medley, at)
             return
-        if link.streams_as_of != self.registry.version:
-            link.streams_as_of = self.registry.version
-            link.streams.clear()
-        streams = link.streams
+        streams = self._streams(link)
         topic_ids = medley.topic_ids
         first = at = 0
         for position, sequence in zip(map(streams.get, topic_ids), medley.sequences, strict=True):
@@ -186,6 +213,13 @@ class Together(Traffic):
             topics = [link.topics[topic_id] for topic_id in medley.topic_ids[first:end]]
             self.inbox.deliver(MedleyDelivery(link, medley, first, topics))
             self.effects.progress = True
+
+    def _streams(self, link: Link) -> dict[int, Position]:
+        """The streams of a link that are known, by the number of the topic."""
+        if link.streams_as_of != self.registry.version:
+            link.streams_as_of = self.registry.version
+            link.streams.clear()
+        return link.streams
 
     def _stream(self, link: Link, topic_id: int) -> Position | None:
         """The position in a topic whose messages on this link are what its subscribers get; it

@@ -337,6 +337,29 @@ def test_forked_child_may_make_nodes_of_its_own() -> None:
     assert done.returncode == 0
 
 
+def test_fork_hands_out_no_message_that_the_parent_has() -> None:
+    """What the parent has received, and not yet taken, is the parent's alone."""
+    done = run_program(
+        """
+        import os, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from spot import Closed, Spot
+        with Spot(topics=["t"], subscribe=["t"]) as node:
+            node.publish_many("t", [b"1", b"2", b"3"])
+            print(node.recv(5).data, flush=True)
+            child = os.fork()
+            if child == 0:
+                try:
+                    node.recv(0)
+                except Closed:
+                    os._exit(5)
+                os._exit(6)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), node.recv(5).data)
+        """
+    )
+    assert done.stdout == "b'1'\n5 b'2'\n", done.stderr
+
+
 def test_fork_under_load_does_not_hang_the_child() -> None:
     """A fork in the middle of anything: locks that other threads held must not stop the child."""
     done = run_program(
