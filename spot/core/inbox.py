@@ -8,9 +8,7 @@ from itertools import repeat
 
 from spot.core.batches import Batch, payloads_of
 from spot.core.link import Link
-from spot.message import Message
-
-_new_message = tuple.__new__
+from spot.message import Message, ReceivedMessage
 
 
 class Delivery:
@@ -66,7 +64,7 @@ class Delivery:
         if batch is not None and batch.msgs == 1 and batch.large is None:
             payload = batch.frame[batch.start : batch.end]
             row = (self.topic, payload, self.first, self.missed, self.node, self.epoch)
-            return [_new_message(Message, row)]
+            return [ReceivedMessage(row)]
         payloads = self.payloads if batch is None else payloads_of(batch)
         if self.skip:
             payloads = payloads[self.skip :]
@@ -79,8 +77,7 @@ class Delivery:
             repeat(self.epoch),
             strict=False,
         )
-        # Message(...) costs twice as much as building the tuple that it is.
-        found = list(map(_new_message, repeat(Message), rows))
+        found: list[Message] = list(map(ReceivedMessage, rows))
         if self.missed != 0:
             found[0] = found[0]._replace(missed=self.missed)
         return found

@@ -20,9 +20,7 @@ from spot.core.medley import Medley, encode_medley
 from spot.core.registry import HostedTopic, RemoteTopic
 from spot.core.stream import Position
 from spot.core.traffic import Traffic
-from spot.message import Message
-
-_new_message = tuple.__new__
+from spot.message import Message, ReceivedMessage
 
 
 class MedleyDelivery(Delivery):
@@ -51,7 +49,7 @@ class MedleyDelivery(Delivery):
             [topic.epoch for topic in self.topics],
             strict=False,
         )
-        return list(map(_new_message, repeat(Message), rows))
+        return list(map(ReceivedMessage, rows))
 
 
 class _Group:

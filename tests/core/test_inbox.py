@@ -1,11 +1,16 @@
 """What waits for recv: its order, and its notices."""
 
+import copy
+import pickle
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spot.core.batches import decode_batch, encode_batch, encode_large
 from spot.core.codec import DATA, RECORD_OVERHEAD
 from spot.core.inbox import Delivery, Inbox, Notice
+from spot.message import Message
 from tests.core.fixed import examples
 
 
@@ -96,3 +101,23 @@ def test_a_large_delivery_is_not_copied() -> None:
     batch = decode_batch(frame, RECORD_OVERHEAD, len(frame), payload)
     (message,) = Delivery("t", "n", 7, 5, 0, None, 1, len(payload), batch=batch).messages()
     assert message.data is payload
+
+
+def test_received_message_is_a_message() -> None:
+    # It is made in a way of its own, which nobody should notice.
+    (message,) = delivery(5, (b"x",)).messages()
+    same = Message("t", b"x", 5, 0, "n", 7)
+    assert isinstance(message, Message)
+    assert message == same
+    assert hash(message) == hash(same)
+    assert repr(message) == repr(same)
+    assert message._asdict() == same._asdict()
+    assert message._replace(missed=2) == same._replace(missed=2)
+    match message:
+        case Message(topic, data):
+            assert (topic, data) == ("t", b"x")
+    for copied in (copy.copy(message), copy.deepcopy(message), pickle.loads(pickle.dumps(message))):
+        assert copied == same
+        assert isinstance(copied, Message)
+    with pytest.raises(AttributeError):
+        message.topic = "u"  # type: ignore[misc]
