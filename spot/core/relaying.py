@@ -16,7 +16,7 @@ from spot.core import batches, codec
 from spot.core.batches import Batch, Chunk
 from spot.core.catchup import Subscriber
 from spot.core.codec import ProtocolError, Sender
-from spot.core.greeting import encode_node_gone
+from spot.core.greeting import Incarnation, encode_node_gone
 from spot.core.history import History
 from spot.core.link import CHUNK_MSGS, Link, chunk_msgs
 from spot.core.publishing import PUBLISHERS_MAX
@@ -330,7 +330,7 @@ class Relaying(Together):
 
     def _offer(self, node: str, links: list[Link], why: str) -> None:
         before_best = self.best.get(node)
-        best = self._carrier_to(node, before_best)
+        best = self._best_way(node, before_best)
         if best is not None and best is not before_best:
             self.best[node] = best
             for name, host in list(self.registry.ways):
@@ -536,9 +536,10 @@ class Relaying(Together):
         self, link: Link, topic_id: int, sender: Sender | None, chunk: Chunk
     ) -> Chunk | None:
         assert sender is not None
-        way = self._carrier_to(sender.host, None)
-        if not self.relays or way is None or way.link is link:
-            # The publisher hears of that, and sends it by another way.
+        way = self.best.get(sender.host)
+        life = Incarnation(sender.host_started, sender.host_random)
+        if way is None or way.link is link or way.incarnation != life:
+            # The publisher was offered another way before, hears that, and sends it again.
             return None
         self._remember(sender.node, link)
         relayed = self.registry.relayed_by_id.get(topic_id)

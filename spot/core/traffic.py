@@ -14,7 +14,7 @@ from spot.core.inbox import Delivery, Notice
 from spot.core.interest import POSITION, InterestEntry, encode_interest
 from spot.core.link import CHUNK_MSGS, Flow, Ingress, Link, chunk_msgs
 from spot.core.ordering import Ordering
-from spot.core.publishing import Outbox
+from spot.core.publishing import LIVES_MAX, Outbox
 from spot.core.registry import RemoteTopic, Way
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class Traffic(Ordering):
         self.me = me
         # By node, how it can be reached, by the link that leads there.
         self.ways: dict[str, dict[Link, Way]] = {}
-        self.outboxes: dict[str, Outbox] = {}
+        # By host, and by its lives in the order in which they were first published to.
+        self.outboxes: dict[str, dict[Incarnation, Outbox]] = {}
         # By host: publishes of which nobody knows what became, until a publish has told.
         self.unknown: dict[str, int] = {}
 
@@ -52,13 +53,7 @@ class Traffic(Ordering):
 
         If the last way to it has just ended, they wait for the next one.
         """
-        outbox = self.outboxes.get(topic.node)
-        if outbox is None:
-            outbox = self.outboxes[topic.node] = Outbox(topic.incarnation)
-            outbox.carrier = self._carrier_to(topic.node, None)
-        elif outbox.incarnation != topic.incarnation:
-            self.lose_publishes(topic.node, len(payloads))
-            return
+        outbox = self._outbox_to(topic.node, topic.incarnation) or self._new_outbox(topic)
         carrier = outbox.carrier
         most = CHUNK_MSGS if carrier is None else chunk_msgs(carrier.link.window_msgs)
         for batch in batches.cut(payloads, most):
@@ -71,13 +66,30 @@ class Traffic(Ordering):
                     outbox.carrier = None
                 else:
                     self._carry(outbox.carrier, chunk, number)
+        if outbox.carrier is None:
+            self._doubt_lost(topic.node)
+
+    def _outbox_to(self, node: str, life: Incarnation) -> Outbox | None:
+        return self.outboxes.get(node, {}).get(life)
+
+    def _new_outbox(self, topic: RemoteTopic) -> Outbox:
+        node = topic.node
+        outboxes = self.outboxes.setdefault(node, {})
+        reached = {way.incarnation for way in self.ways.get(node, {}).values()}
+        others = [life for life in outboxes if life not in reached]
+        for life in others[: max(0, len(others) + 1 - LIVES_MAX)]:
+            self.lose_publishes(node, outboxes.pop(life).unsettled)
+        outbox = outboxes[topic.incarnation] = Outbox(topic.incarnation)
+        outbox.carrier = self._best_way(node, life=topic.incarnation)
+        return outbox
 
     def room_to(self, topic: RemoteTopic) -> int:
         """How many messages can be published to a REMOTE topic before the queue that they go into
         is full. Its own messages may come by another way than publishes to its host go.
         """
-        outbox = self.outboxes.get(topic.node)
-        carrier = self._carrier_to(topic.node, None) if outbox is None else outbox.carrier
+        life = topic.incarnation
+        outbox = self._outbox_to(topic.node, life)
+        carrier = self._best_way(topic.node, life=life) if outbox is None else outbox.carrier
         if carrier is not None:
             return carrier.link.publishes.room(self.sndhwm)
         return self.sndhwm if outbox is None else max(0, self.sndhwm - outbox.unsettled)
@@ -86,10 +98,27 @@ class Traffic(Ordering):
         topic = self.registry.ways.get((name, way.node), {}).get(way.link)
         return None if topic is None else topic.topic_id
 
-    def _carrier_to(self, node: str, now: Way | None) -> Way | None:
-        """The way on which publishes go to a host: a link to it, else by the fewest relays."""
-        ways = [way for way in self.ways.get(node, {}).values() if way.is_complete]
-        return min(ways, key=lambda way: (way.rank, way is not now, way.path), default=None)
+    def _best_way(
+        self, node: str, now: Way | None = None, life: Incarnation | None = None
+    ) -> Way | None:
+        """How a node, or one life of it, is reached best: over a link to it, else in the life that
+        began last, else by the fewest relays, else as ``now``.
+        """
+        return min(
+            (
+                way
+                for way in self.ways.get(node, {}).values()
+                if way.is_complete and life in (None, way.incarnation)
+            ),
+            key=lambda way: (
+                way.rank > 0,
+                -way.incarnation.started,
+                way.rank,
+                way is not now,
+                way.path,
+            ),
+            default=None,
+        )
 
     def _carry(self, way: Way, chunk: Chunk, number: int) -> None:
         data = chunk.data if number == chunk.topic_id else codec.with_topic(chunk.data, number)
@@ -101,30 +130,47 @@ class Traffic(Ordering):
         way.link.publishes.queue(chunk)
         self.effects.touched[way.link] = None
 
-    def steer_publishes(self, node: str, *, again: bool = False) -> None:
-        """Ways to a host came or went: what it has not dealt with goes by the best of them.
+    def steer_publishes(self, node: str, *, again: Way | None = None) -> None:
+        """Ways to a host came or went: what a life of it has not dealt with goes by the best of
+        those that lead there.
 
-        ``again``: something may have been lost on the way that it is.
+        ``again``: something may have been lost on this way.
         """
-        outbox = self.outboxes.get(node)
-        if outbox is None:
+        for life, outbox in self.outboxes.get(node, {}).items():
+            carrier = self._best_way(node, outbox.carrier, life)
+            if carrier is outbox.carrier and carrier is not again:
+                continue
+            outbox.carrier = carrier
+            if carrier is None:
+                continue
+            most = chunk_msgs(carrier.link.window_msgs)
+            for chunk, name in outbox.kept:
+                # A topic that has ended has no number: the host refuses 0.
+                number = self._number_on(carrier, name) or 0
+                for first in range(max(chunk.first, outbox.settled + 1), chunk.last + 1, most):
+                    self._carry(carrier, chunk.part(first, most), number)
+        self._doubt_lost(node)
+
+    def _doubt_lost(self, node: str) -> None:
+        """Where a way leads to one life of a host, and none to another, that other may be over.
+
+        It may also live behind relays that are late to know, and then gets the rest when they do;
+        but not if it is the earlier one.
+        """
+        outboxes = self.outboxes.get(node)
+        if not outboxes:
             return
-        carrier = self._carrier_to(node, outbox.carrier)
-        if carrier is outbox.carrier and not again:
+        ways = self.ways.get(node, {}).values()
+        lives = [way.incarnation for way in ways if way.is_complete or not way.path]
+        if not lives:
             return
-        outbox.carrier = carrier
-        if carrier is None:
-            return
-        if carrier.incarnation != outbox.incarnation:
-            del self.outboxes[node]
-            self.lose_publishes(node, outbox.unsettled)
-            return
-        most = chunk_msgs(carrier.link.window_msgs)
-        for chunk, name in outbox.kept:
-            # A topic that has ended has no number: the host refuses 0.
-            number = self._number_on(carrier, name) or 0
-            for first in range(max(chunk.first, outbox.settled + 1), chunk.last + 1, most):
-                self._carry(carrier, chunk.part(first, most), number)
+        found = max(lives)
+        reached = {way.incarnation for way in ways}
+        for life, outbox in outboxes.items():
+            if life not in reached:
+                self.lose_publishes(node, outbox.doubt())
+                if life < found:
+                    outbox.clear()
 
     def lose_publishes(self, node: str, count: int) -> None:
         """Nobody can know what became of so many publishes to a host."""
@@ -134,14 +180,14 @@ class Traffic(Ordering):
 
     def on_settled(self, link: Link, number: int, refused: int) -> None:
         """A host tells up to where it has dealt with the publishes to its topics."""
-        self._settle(self.outboxes.get(link.node), number, refused)
+        self._settle(self._outbox_to(link.node, link.incarnation), number, refused)
 
     def on_confirmed(self, sender: Sender, number: int, refused: int) -> None:
         """The same, through relays."""
-        outbox = self.outboxes.get(sender.host)
+        outbox = self._outbox_to(sender.host, Incarnation(sender.host_started, sender.host_random))
         if outbox is None or number > outbox.published:
             return
-        if sender == self._sender(sender.host, outbox.incarnation, self.node, self.me):
+        if Incarnation(sender.started, sender.random) == self.me:
             self._settle(outbox, number, refused)
 
     @staticmethod
@@ -152,24 +198,22 @@ class Traffic(Ordering):
     def _settle(self, outbox: Outbox | None, number: int, refused: int) -> None:
         if outbox is None or number > outbox.published or refused > number:
             raise ProtocolError(f"publishes up to {number} are settled, which never were")
-        if refused > outbox.refused:
-            self.counters.publish_unknown += refused - outbox.refused
-            outbox.refused = refused
+        self.counters.publish_unknown += outbox.refuse(refused)
         outbox.settle(number)
 
     def settled(self, link: Link) -> bytes:
         """SETTLED, and CONFIRMED to those behind the peer, if there is news."""
-        told = b""
+        news = b""
         publisher = link.publisher
-        if publisher is not None and publisher.back is None and publisher.told != publisher.settled:
-            publisher.told = publisher.settled
-            told = codec.encode_settled(publisher.settled, publisher.refused)
-        for node, each in link.forwarders.items():
-            if each.told != each.settled:
-                each.told = each.settled
-                sender = self._sender(self.node, self.me, node, each.incarnation)
-                told += codec.encode_confirmed(sender, each.settled, each.refused)
-        return told
+        if publisher is not None and link.told != publisher.settled:
+            link.told = publisher.settled
+            news = codec.encode_settled(publisher.settled, publisher.refused)
+        for each, told in link.forwarders.items():
+            if told != each.settled:
+                link.forwarders[each] = each.settled
+                sender = self._sender(self.node, self.me, each.node, each.incarnation)
+                news += codec.encode_confirmed(sender, each.settled, each.refused)
+        return news
 
     # Asking
 
@@ -404,14 +448,9 @@ class Traffic(Ordering):
 
     def link_up(self, link: Link) -> None:
         """A peer was greeted: what it published before is known."""
-        link.publisher = self.publishers.find(link.node, link.incarnation, newest=True)
-        assert link.publisher is not None
-        link.publisher.told = 0
-        outbox = self.outboxes.get(link.node)
-        if outbox is not None and outbox.incarnation != link.incarnation:
-            del self.outboxes[link.node]
-            self.lose_publishes(link.node, outbox.unsettled)
+        link.publisher = self.publishers.find(link.node, link.incarnation)
         self.add_way(Way(link.node, link.incarnation, link.bytes_max, (), link))
+        self._doubt_lost(link.node)
 
     def add_way(self, way: Way) -> None:
         way.link.ways[way.node] = way
@@ -434,8 +473,6 @@ class Traffic(Ordering):
             self.forget_ends(way.node, way.ended)
         link.ingress.clear()
         self.stuck.pop(link, None)
-        for forwarder in link.forwarders.values():
-            forwarder.back = None
         link.forwarders.clear()
         link.out.clear()
         link.publishes.out.clear()
