@@ -21,6 +21,9 @@ from spot.core.publishing import PUBLISHERS_MAX
 from spot.core.registry import Relayed, RemoteTopic, Way
 
 LISTED = 1024
+ENDED_MAX = 65_536
+"""Topics that a relay knows to have been ended by their hosts: more do not end while a publish is
+under way to it."""
 
 
 class Relaying(Passing):
@@ -34,6 +37,8 @@ class Relaying(Passing):
         # By node: the way that is offered to others, and where publishes of a node came from.
         self.best: dict[str, Way] = {}
         self.returns: OrderedDict[str, Link] = OrderedDict()
+        # Numbers of topics that their hosts have ended: what is published to them is refused there.
+        self.ended: dict[int, None] = {}
 
     # Nodes
 
@@ -179,6 +184,10 @@ class Relaying(Passing):
         self.shelf.forget(topic.history)
         del self.registry.relayed[topic.name, topic.node]
         del self.registry.relayed_by_id[topic.topic_id]
+        if head is not None:
+            self.ended[topic.topic_id] = None
+            if len(self.ended) > ENDED_MAX:
+                del self.ended[next(iter(self.ended))]
 
     def _hurry_all(self, topic: Relayed) -> None:
         for subscriber in list(topic.lacking):
@@ -207,11 +216,14 @@ class Relaying(Passing):
         way = self.best.get(sender.host)
         life = Incarnation(sender.host_started, sender.host_random)
         if way is None or way.link is link or way.incarnation != life:
-            # The publisher was offered another way before, hears that, and sends it again.
+            # The publisher was offered another way then: it hears that, and sends this again.
+            return None
+        relayed = self.registry.relayed_by_id.get(topic_id)
+        if relayed is None and topic_id and topic_id not in self.ended:
+            # So did the way by which the topic was offered then.
             return None
         self._remember(sender.node, link)
-        relayed = self.registry.relayed_by_id.get(topic_id)
-        number = self._number_on(way, relayed.name) if relayed is not None else None
+        number = 0 if relayed is None else relayed.source.topic_id
         most = chunk_msgs(way.link.window_msgs)
         first = chunk.first
         while first <= chunk.last:
@@ -219,7 +231,7 @@ class Relaying(Passing):
             if not room:
                 return chunk.part(first, chunk.count)
             piece = chunk.part(first, min(most, room))
-            data = codec.forwarded(sender, codec.with_topic(piece.data, number or 0))
+            data = codec.forwarded(sender, codec.with_topic(piece.data, number))
             way.link.publishes.queue(Chunk(data, piece.count, piece.size, piece.large, first))
             self.effects.touched[way.link] = None
             first = piece.last + 1

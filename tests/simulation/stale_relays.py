@@ -78,12 +78,19 @@ def draw_stale_relays(seed: int) -> Plan:
         actions += restart(at, unaware, random.choice((0.02, 0.03, 0.1)))
         for _ in range(random.randint(2, 7)):
             moment = at + 0.1 + random.randint(0, 24) * 0.05
-            if random.random() < 0.55:
+            kind = random.random()
+            if kind < 0.55:
                 actions.append(publish(moment, random.randint(1, 3)))
+            elif kind < 0.6:
+                actions.append(Action(moment, "destroy", ("host", "t")))
+                actions.append(Action(moment + 0.05, "create", ("host", "t")))
             else:
                 pair = random.choice([pair for pair in pairs if pair != (unaware, "host")])
                 lasts = random.choice((0.02, 0.02, 0.1, 0.4))
                 actions.append(Action(moment, "cut", (*pair, lasts)))
         at += random.choice((0.6, 1.3))
+    if random.random() < 0.3:
+        slow = random.choice(pairs)
+        actions.append(Action(0.7, "latency", (*slow, random.choice((0.05, 0.15)), 3.0)))
     actions.sort(key=lambda action: action.at)
     return Plan(seed, nodes, pairs, actions, at + 2.5)

@@ -101,3 +101,34 @@ def test_relay_sends_publishes_on_by_the_way_that_it_offers() -> None:
     world = World(Plan(0, nodes, pairs, actions, 4.0))
     world.run()
     assert not world.oracle.unordered
+
+
+@pytest.mark.parametrize("after", [0.0, 0.05, 0.1])
+def test_publish_under_way_to_a_relay_that_loses_the_host_for_a_moment(after: float) -> None:
+    """The number of its topic has ended meanwhile, but not the topic: it is sent again, under the
+    next, and not refused under none.
+    """
+    nodes, pairs = star("b")
+    actions = [
+        Action(1.0, "latency", ("b", "pub", 0.2, 3.0)),
+        publish(1.5, 1),
+        Action(2.0, "cut", ("b", "host", 0.01)),
+        publish(2.0 + after, 3),
+    ]
+    world = World(Plan(0, nodes, pairs, actions, 4.5))
+    world.run()
+    assert not world.oracle.unordered
+    assert world.nodes["pub"].cluster.traffic.counters.publish_unknown == 0
+
+
+def test_publish_under_way_to_a_topic_that_has_ended_is_told_to_be_lost() -> None:
+    nodes, pairs = star("b")
+    actions = [
+        Action(1.0, "latency", ("b", "pub", 0.2, 3.0)),
+        Action(2.0, "destroy", ("host", "t")),
+        publish(2.1, 3),
+    ]
+    world = World(Plan(0, nodes, pairs, actions, 4.5))
+    world.run()
+    assert world.nodes["pub"].cluster.traffic.counters.publish_unknown == 3
+    assert len(world.oracle.unordered) == 3
