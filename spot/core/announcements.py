@@ -266,8 +266,7 @@ class Announcements(Hosts):
             for topic in [topic for topic in link.topics.values() if topic.way is way]:
                 traffic.registry.settle(topic.name, node)
                 traffic.resteer(topic.name, node)
-            outbox = traffic.outboxes.get(node)
-            traffic.steer_publishes(node, again=outbox is not None and outbox.carrier is way)
+            traffic.steer_publishes(node, again=way)
             traffic.renew_offers("changed")
         if entry.complete and not way.is_complete:
             self._way_complete(way, now)

@@ -177,6 +177,7 @@ class Link(Flow):
         "streams",
         "streams_as_of",
         "synced",
+        "told",
         "topics",
         "up_since",
         "ways",
@@ -246,9 +247,12 @@ class Link(Flow):
         self.shunned: set[int] = set()
         self.circles: set[str] = set()
         self.awaiting: set[RemoteTopic] = set()
-        self.forwarders: dict[str, Publisher] = {}
-        self.publishes = Flow()
+        # What the peer published here, and what others did by way of it; up to which number it was
+        # told that this was dealt with.
         self.publisher: Publisher | None = None
+        self.told = 0
+        self.forwarders: dict[Publisher, int] = {}
+        self.publishes = Flow()
         self.ingress: deque[Ingress] = deque()
         self.ingress_since = 0.0
 

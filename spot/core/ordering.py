@@ -14,10 +14,12 @@ from spot.core.effects import Effects
 from spot.core.greeting import Incarnation
 from spot.core.hosting import ROOM_MAX, Hosting
 from spot.core.link import Flow, Ingress, Link
-from spot.core.publishing import Publisher, Publishers
+from spot.core.publishing import PUBLISHERS_MAX, Publisher, Publishers
 
 SHARE_MSGS = 256
 """A turn, where several links wait."""
+UNTOLD = -1
+"""What was dealt with is to be told, also if it is nothing, or was told before."""
 
 
 class Ordering(Hosting):
@@ -33,26 +35,20 @@ class Ordering(Hosting):
         self.refusing = False
         self.publishers = Publishers()
 
-    def _publisher_of(self, link: Link, ingress: Ingress) -> Publisher | None:
-        """None for what an earlier life of a node published, which came late."""
+    def _publisher_of(self, link: Link, ingress: Ingress) -> Publisher:
+        """Whose it is, to be told on all ways that it publishes on: what comes last may have been
+        under way for long, on one that is lost.
+        """
         sender = ingress.sender
         if sender is None:
             assert link.publisher is not None
-            if link.publisher.back is not None:
-                link.publisher.back.forwarders.pop(link.node, None)
-                link.publisher.back = None
-                link.publisher.told = -1
             return link.publisher
         life = Incarnation(sender.started, sender.random)
         publisher = self.publishers.find(sender.node, life)
-        if publisher is not None and publisher.back is not link:
-            # It hears what became of them on the way that it publishes on.
-            if publisher.back is not None:
-                publisher.back.forwarders.pop(sender.node, None)
-            publisher.back = link
-            publisher.told = -1
-        if publisher is not None:
-            link.forwarders[sender.node] = publisher
+        if publisher not in link.forwarders:
+            link.forwarders[publisher] = UNTOLD
+            if len(link.forwarders) > PUBLISHERS_MAX:
+                del link.forwarders[next(iter(link.forwarders))]
         return publisher
 
     def order_ingress(
@@ -88,15 +84,15 @@ class Ordering(Hosting):
             last = ingress.last
             publisher = self._publisher_of(link, ingress)
             known = len(payloads)
-            gap = ingress.sender is not None and (
-                publisher is None or last - known > publisher.settled
-            )
-            if publisher is not None and not gap:
+            gap = ingress.sender is not None and last - known > publisher.settled
+            if not gap:
                 known = max(0, min(known, publisher.settled - last + known))
                 self.counters.duplicates += known
-                if known:
+                if known and ingress.sender is None:
                     # Who sends again has not heard.
-                    publisher.told = -1
+                    link.told = UNTOLD
+                elif known:
+                    link.forwarders[publisher] = UNTOLD
             if known:
                 left = sum(map(len, payloads[known:]))
                 self.consumed(link, link.publishes, known, size - left)
@@ -104,7 +100,6 @@ class Ordering(Hosting):
                 size = left
             if not payloads:
                 continue
-            assert publisher is not None
             topic = self.registry.local_by_id.get(topic_id)
             if topic is None or self.refusing:
                 publisher.refused += len(payloads)

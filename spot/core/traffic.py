@@ -1,8 +1,7 @@
-"""What arrives, what it costs in credit, and what this node publishes to other nodes' topics."""
+"""What arrives, and what it costs in credit."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spot.core import batches, codec
@@ -12,9 +11,8 @@ from spot.core.effects import Effects
 from spot.core.greeting import Incarnation
 from spot.core.inbox import Delivery, Notice
 from spot.core.interest import POSITION, InterestEntry, encode_interest
-from spot.core.link import CHUNK_MSGS, Flow, Ingress, Link, chunk_msgs
-from spot.core.ordering import Ordering
-from spot.core.publishing import Outbox
+from spot.core.link import Flow, Ingress, Link
+from spot.core.outgoing import Outgoing
 from spot.core.registry import RemoteTopic, Way
 
 if TYPE_CHECKING:
@@ -23,8 +21,8 @@ if TYPE_CHECKING:
 FRAME_BYTES = 256 * 1024
 
 
-class Traffic(Ordering):
-    """The data side of a node: its own topics (Hosting, Ordering), and those of others."""
+class Traffic(Outgoing):
+    """The data side of a node: its own topics, what it publishes to others', what comes of them."""
 
     def __init__(
         self,
@@ -36,140 +34,8 @@ class Traffic(Ordering):
         effects: Effects,
         me: Incarnation,
     ) -> None:
-        super().__init__(node, sndhwm, rcvhwm, history_total_bytes, effects)
+        super().__init__(node, sndhwm, rcvhwm, history_total_bytes, effects, me)
         self.bytes_max = max(bytes_max, 2 * batches.CHUNK_BYTES)
-        self.me = me
-        # By node, how it can be reached, by the link that leads there.
-        self.ways: dict[str, dict[Link, Way]] = {}
-        self.outboxes: dict[str, Outbox] = {}
-        # By host: publishes of which nobody knows what became, until a publish has told.
-        self.unknown: dict[str, int] = {}
-
-    # Publishing to other hosts
-
-    def publish_remote(self, topic: RemoteTopic, payloads: Sequence[bytes]) -> None:
-        """Sends messages to the topic's host, which will order them.
-
-        If the last way to it has just ended, they wait for the next one.
-        """
-        outbox = self.outboxes.get(topic.node)
-        if outbox is None:
-            outbox = self.outboxes[topic.node] = Outbox(topic.incarnation)
-            outbox.carrier = self._carrier_to(topic.node, None)
-        elif outbox.incarnation != topic.incarnation:
-            self.lose_publishes(topic.node, len(payloads))
-            return
-        carrier = outbox.carrier
-        most = CHUNK_MSGS if carrier is None else chunk_msgs(carrier.link.window_msgs)
-        for batch in batches.cut(payloads, most):
-            chunk = batches.encoded(codec.PUBLISH, topic.topic_id, outbox.published + 1, batch)
-            outbox.keep(chunk, topic.name)
-            if outbox.carrier is not None:
-                number = self._number_on(outbox.carrier, topic.name)
-                if number is None:
-                    # It goes with the rest, when the topic is announced on that way.
-                    outbox.carrier = None
-                else:
-                    self._carry(outbox.carrier, chunk, number)
-
-    def room_to(self, topic: RemoteTopic) -> int:
-        """How many messages can be published to a REMOTE topic before the queue that they go into
-        is full. Its own messages may come by another way than publishes to its host go.
-        """
-        outbox = self.outboxes.get(topic.node)
-        carrier = self._carrier_to(topic.node, None) if outbox is None else outbox.carrier
-        if carrier is not None:
-            return carrier.link.publishes.room(self.sndhwm)
-        return self.sndhwm if outbox is None else max(0, self.sndhwm - outbox.unsettled)
-
-    def _number_on(self, way: Way, name: str) -> int | None:
-        topic = self.registry.ways.get((name, way.node), {}).get(way.link)
-        return None if topic is None else topic.topic_id
-
-    def _carrier_to(self, node: str, now: Way | None) -> Way | None:
-        """The way on which publishes go to a host: a link to it, else by the fewest relays."""
-        ways = [way for way in self.ways.get(node, {}).values() if way.is_complete]
-        return min(ways, key=lambda way: (way.rank, way is not now, way.path), default=None)
-
-    def _carry(self, way: Way, chunk: Chunk, number: int) -> None:
-        data = chunk.data if number == chunk.topic_id else codec.with_topic(chunk.data, number)
-        if way.path:
-            sender = self._sender(way.node, way.incarnation, self.node, self.me)
-            data = codec.forwarded(sender, data)
-        if data is not chunk.data:
-            chunk = Chunk(data, chunk.count, chunk.size, chunk.large, chunk.first)
-        way.link.publishes.queue(chunk)
-        self.effects.touched[way.link] = None
-
-    def steer_publishes(self, node: str, *, again: bool = False) -> None:
-        """Ways to a host came or went: what it has not dealt with goes by the best of them.
-
-        ``again``: something may have been lost on the way that it is.
-        """
-        outbox = self.outboxes.get(node)
-        if outbox is None:
-            return
-        carrier = self._carrier_to(node, outbox.carrier)
-        if carrier is outbox.carrier and not again:
-            return
-        outbox.carrier = carrier
-        if carrier is None:
-            return
-        if carrier.incarnation != outbox.incarnation:
-            del self.outboxes[node]
-            self.lose_publishes(node, outbox.unsettled)
-            return
-        most = chunk_msgs(carrier.link.window_msgs)
-        for chunk, name in outbox.kept:
-            # A topic that has ended has no number: the host refuses 0.
-            number = self._number_on(carrier, name) or 0
-            for first in range(max(chunk.first, outbox.settled + 1), chunk.last + 1, most):
-                self._carry(carrier, chunk.part(first, most), number)
-
-    def lose_publishes(self, node: str, count: int) -> None:
-        """Nobody can know what became of so many publishes to a host."""
-        if count:
-            self.counters.publish_unknown += count
-            self.unknown[node] = self.unknown.get(node, 0) + count
-
-    def on_settled(self, link: Link, number: int, refused: int) -> None:
-        """A host tells up to where it has dealt with the publishes to its topics."""
-        self._settle(self.outboxes.get(link.node), number, refused)
-
-    def on_confirmed(self, sender: Sender, number: int, refused: int) -> None:
-        """The same, through relays."""
-        outbox = self.outboxes.get(sender.host)
-        if outbox is None or number > outbox.published:
-            return
-        if sender == self._sender(sender.host, outbox.incarnation, self.node, self.me):
-            self._settle(outbox, number, refused)
-
-    @staticmethod
-    def _sender(host: str, host_life: Incarnation, node: str, life: Incarnation) -> Sender:
-        """The publishes of one life of a node to one life of a host, which have own numbers."""
-        return Sender(host, node, life.started, life.random, host_life.started, host_life.random)
-
-    def _settle(self, outbox: Outbox | None, number: int, refused: int) -> None:
-        if outbox is None or number > outbox.published or refused > number:
-            raise ProtocolError(f"publishes up to {number} are settled, which never were")
-        if refused > outbox.refused:
-            self.counters.publish_unknown += refused - outbox.refused
-            outbox.refused = refused
-        outbox.settle(number)
-
-    def settled(self, link: Link) -> bytes:
-        """SETTLED, and CONFIRMED to those behind the peer, if there is news."""
-        told = b""
-        publisher = link.publisher
-        if publisher is not None and publisher.back is None and publisher.told != publisher.settled:
-            publisher.told = publisher.settled
-            told = codec.encode_settled(publisher.settled, publisher.refused)
-        for node, each in link.forwarders.items():
-            if each.told != each.settled:
-                each.told = each.settled
-                sender = self._sender(self.node, self.me, node, each.incarnation)
-                told += codec.encode_confirmed(sender, each.settled, each.refused)
-        return told
 
     # Asking
 
@@ -404,28 +270,9 @@ class Traffic(Ordering):
 
     def link_up(self, link: Link) -> None:
         """A peer was greeted: what it published before is known."""
-        link.publisher = self.publishers.find(link.node, link.incarnation, newest=True)
-        assert link.publisher is not None
-        link.publisher.told = 0
-        outbox = self.outboxes.get(link.node)
-        if outbox is not None and outbox.incarnation != link.incarnation:
-            del self.outboxes[link.node]
-            self.lose_publishes(link.node, outbox.unsettled)
+        link.publisher = self.publishers.find(link.node, link.incarnation)
         self.add_way(Way(link.node, link.incarnation, link.bytes_max, (), link))
-
-    def add_way(self, way: Way) -> None:
-        way.link.ways[way.node] = way
-        self.ways.setdefault(way.node, {})[way.link] = way
-
-    def end_way(self, way: Way) -> None:
-        """A way to a node is lost: what went by it goes by another, if there is one."""
-        way.link.ways.pop(way.node, None)
-        ways = self.ways.get(way.node, {})
-        if ways.get(way.link) is way:
-            del ways[way.link]
-            if not ways:
-                del self.ways[way.node]
-        self.steer_publishes(way.node)
+        self._doubt_lost(link.node)
 
     def link_down(self, link: Link, why: str) -> None:
         self.stop_feeding(link)
@@ -434,8 +281,6 @@ class Traffic(Ordering):
             self.forget_ends(way.node, way.ended)
         link.ingress.clear()
         self.stuck.pop(link, None)
-        for forwarder in link.forwarders.values():
-            forwarder.back = None
         link.forwarders.clear()
         link.out.clear()
         link.publishes.out.clear()

@@ -245,7 +245,7 @@ def test_a_host_cannot_settle_what_was_not_published() -> None:
     remote = cluster.traffic.registry.host_of("a")
     assert remote is not None
     cluster.traffic.publish_remote(remote, [b"x"] * 9)
-    outbox = cluster.traffic.outboxes["other"]
+    (outbox,) = cluster.traffic.outboxes["other"].values()
     for number, refused in ((5, 3), (4, 2), (5, 3)):
         cluster.frame(CONN, (codec.encode_settled(number, refused),), 10.0)
         assert outbox.unsettled == 4, "what is settled stays so"

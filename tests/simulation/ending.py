@@ -88,8 +88,8 @@ class Ending:
                 return node.name, f"waits for room to publish to {node.blocked.topic}"
             if node.cluster.traffic.inbox.items:
                 return node.name, "has not taken all that came"
-            for host, outbox in node.cluster.traffic.outboxes.items():
-                if outbox.unsettled:
+            for host, outboxes in node.cluster.traffic.outboxes.items():
+                if any(outbox.unsettled for outbox in outboxes.values()):
                     return node.name, f"does not know what {host} did with its publishes"
             for link in node.cluster.nodes.values():
                 if link.has_unsent or link.ingress:

@@ -148,10 +148,13 @@ class Ledger:
         for payload in payloads:
             self.unordered[payload] = topic
         if host != node.name:
-            life = self.lives[node.name]
-            seen = life.up.get(host)
-            known = None if seen is None or self.has_relays else seen.life
-            life.published |= dict.fromkeys(payloads, known)
+            known = self.lives.get(host)
+            remote = node.cluster.traffic.registry.host_of(topic)
+            if known is not None and (
+                remote is None or remote.incarnation != known.node.cluster.me.incarnation
+            ):
+                known = None
+            self.lives[node.name].published |= dict.fromkeys(payloads, known)
 
     def ordered(self, node: Node, hosted: HostedTopic, payloads: Sequence[bytes]) -> None:
         """A host gives messages their place."""

@@ -18,11 +18,9 @@ from spot.core import codec
 from spot.core.batches import Batch
 from spot.core.catchup import Subscriber
 from spot.core.dial import Dial
-from spot.core.greeting import Incarnation
 from spot.core.inbox import Delivery, Inbox, Notice
 from spot.core.link import Link
-from spot.core.publishing import Publisher
-from spot.core.registry import HostedTopic
+from spot.core.registry import HostedTopic, Way
 from spot.core.stream import Position
 from tests.simulation.catching import assert_caught
 from tests.simulation.node import Node
@@ -414,9 +412,8 @@ def queues_without_bound(node: Node) -> None:
 def loses_publishes(node: Node) -> None:
     steer = node.cluster.traffic.steer_publishes
 
-    def wrong(node_id: str, *, again: bool = False) -> None:
-        outbox = node.cluster.traffic.outboxes.get(node_id)
-        if outbox is not None:
+    def wrong(node_id: str, *, again: Way | None = None) -> None:
+        for outbox in node.cluster.traffic.outboxes.get(node_id, {}).values():
             outbox.kept.clear()
         steer(node_id, again=again)
 
@@ -424,16 +421,15 @@ def loses_publishes(node: Node) -> None:
 
 
 def orders_publishes_twice(node: Node) -> None:
-    publishers = node.cluster.traffic.publishers
-    find = publishers.find
+    traffic = node.cluster.traffic
+    link_up = traffic.link_up
 
-    def wrong(node: str, incarnation: Incarnation, *, newest: bool = False) -> Publisher | None:
-        if newest:
-            # On a new link. Behind relays, what follows a gap is not ordered at all.
-            publishers._by_node.pop(node, None)
-        return find(node, incarnation, newest=newest)
+    def wrong(link: Link) -> None:
+        # On a new link. Behind relays, what follows a gap is not ordered at all.
+        traffic.publishers._by_life.pop((link.node, link.incarnation), None)
+        link_up(link)
 
-    publishers.find = wrong  # type: ignore[method-assign]
+    traffic.link_up = wrong  # type: ignore[method-assign]
 
 
 def settles_what_it_did_not_order(node: Node) -> None:

@@ -1,0 +1,104 @@
+"""Lives of hosts and publishers that not everybody knows to be over: numbers never begin anew."""
+
+from __future__ import annotations
+
+from spot.config import Config
+from spot.core import batches, codec
+from spot.core.codec import NodeEntry, TopicEntry
+from spot.core.greeting import Incarnation
+from spot.core.publishing import LIVES_MAX, Outbox
+from tests.core.test_cluster_frames import CONN, greeted, victim
+from tests.core.wires import End, Node, Wires
+
+RELAY = Config(relay=True)
+
+
+def published(node: Node, *payloads: bytes) -> None:
+    remote = node.cluster.traffic.registry.host_of("t")
+    assert remote is not None
+    node.cluster.traffic.publish_remote(remote, payloads)
+
+
+def run_dry_but_for(wires: Wires, held: End) -> None:
+    for node in wires.nodes:
+        wires.tick(node)
+    while waiting := [end for end in wires.waiting() if end is not held]:
+        wires.deliver(waiting[0])
+
+
+def test_late_greeting_of_a_dead_publisher_forgets_nothing_of_the_next_life() -> None:
+    # Its confirmation was under way to the host when it died. What its next life then sends again,
+    # by another relay or the same, would be ordered twice.
+    wires = Wires()
+    host = wires.add("host", "host")
+    topic = host.cluster.create_topic("t", 1)
+    relay = wires.add("relay", "relay", config=RELAY)
+    relay.cluster.add_peer("host", wires.now)
+    wires.settle(0.1)
+    first = wires.add("publisher")
+    first.cluster.add_peer("host", wires.now)
+    wires.tick(first)
+    for _ in range(2):
+        wires.deliver(wires.waiting()[0])
+    (held,) = wires.waiting()
+    assert held.node is host
+    assert "publisher" not in host.cluster.nodes
+    wires.crash(first)
+    wires.now += 0.1
+    second = wires.add("publisher")
+    second.cluster.add_peer("relay", wires.now)
+    run_dry_but_for(wires, held)
+    published(second, b"1", b"2", b"3")
+    run_dry_but_for(wires, held)
+    assert topic.head == 3
+    wires.deliver(held)
+    assert "publisher" in host.cluster.nodes
+    second.cluster.lost(second.cluster.nodes["relay"].conn, "closed", wires.now)
+    wires.work(second)
+    wires.settle(3.0)
+    assert topic.head == 3
+    published(second, b"4")
+    wires.work(second)
+    wires.settle(3.0)
+    assert topic.head == 4
+    (outbox,) = second.cluster.traffic.outboxes["host"].values()
+    assert outbox.unsettled == second.cluster.traffic.counters.publish_unknown == 0
+
+
+def test_what_is_told_to_be_unknown_is_not_told_again_as_refused() -> None:
+    # Of a life that seemed to be over, and is not.
+    outbox = Outbox(Incarnation(1, 1))
+    outbox.keep(batches.encoded(codec.PUBLISH, 7, 1, [b"m"] * 3000), "t")
+    outbox.settle(10)
+    assert outbox.refuse(2) == 2
+    assert (outbox.doubt(), outbox.doubt(), outbox.unsettled) == (2990, 0, 0)
+    outbox.clear()
+    assert [(chunk.first, chunk.last, chunk.size, name) for chunk, name in outbox.kept] == [
+        (11, 1034, 0, ""),
+        (1035, 2058, 0, ""),
+        (2059, 3000, 0, ""),
+    ]
+    assert outbox.refuse(2992) == 0
+    outbox.keep(batches.encoded(codec.PUBLISH, 7, 3001, [b"m"] * 5), "t")
+    assert outbox.unsettled == 5
+    outbox.settle(3001)
+    assert (outbox.refuse(2993), outbox.doubt(), outbox.unsettled) == (1, 4, 0)
+
+
+def test_lives_of_a_host_are_remembered_up_to_a_bound_and_nothing_uncounted() -> None:
+    # A relay that offers a life after the other: nobody can tell which of them are over.
+    cluster = victim()
+    greeted(cluster)
+    traffic = cluster.traffic
+    for at in range(2 * LIVES_MAX):
+        # The clock of the host goes back each time: none seems to be over for its age.
+        life = NodeEntry("x", 1000 - at, at, 1 << 20, ("other",), complete=True)
+        entry = TopicEntry(10 + at, 1 + at, 0, "far", False, "x")
+        frame = codec.encode_node(life) + codec.encode_topics((entry,), complete=False)
+        cluster.frame(CONN, (frame,), 10.1)
+        remote = traffic.registry.host_of("far")
+        assert remote is not None
+        assert remote.incarnation == Incarnation(1000 - at, at)
+        traffic.publish_remote(remote, [b"m"] * 3)
+        assert traffic.counters.publish_unknown == traffic.unknown.get("x", 0) == 3 * at
+        assert len(traffic.outboxes["x"]) == min(LIVES_MAX, at + 1)

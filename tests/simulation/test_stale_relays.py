@@ -1,0 +1,134 @@
+"""Relays that offer a life of a host that is over: each publish is ordered once, or counted."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from tests.simulation.catching import assert_caught
+from tests.simulation.node import Node
+from tests.simulation.oracle import Violation
+from tests.simulation.plan import Action, Plan
+from tests.simulation.stale_relays import draw_stale_relays, publish, restart, star
+from tests.simulation.world import World, run_plan
+
+SEEDS = 60
+
+
+@pytest.mark.parametrize("start", range(0, SEEDS, 20))
+def test_random_schedules_with_stale_relays_hold_every_guarantee(start: int) -> None:
+    ordered = 0
+    for seed in range(start, start + 20):
+        try:
+            world = run_plan(partial(draw_stale_relays, seed))
+        except Violation as violation:
+            tail = "\n".join(violation.trace[-80:])
+            pytest.fail(f"seed {seed}: {violation}\n{tail}")
+        ordered += world.oracle.counts["ordered"]
+    assert ordered > 100
+
+
+def comes_back(relays: str, then: int, *, clock_back: bool = False) -> World:
+    """A publisher loses the only way to the life of the host that it publishes to, while a relay
+    offers the one before; and that way comes back. With one relay, it is a link to the host.
+    """
+    direct = len(relays) == 1
+    nodes, pairs = star(relays, direct=direct)
+    actions = [
+        *restart(1.0, relays[-1]),
+        publish(1.4, 3),
+        Action(1.65, "cut", ("host" if direct else relays[0], "pub", 0.02)),
+        publish(1.8, then),
+    ]
+    world = World(Plan(0, nodes, pairs, actions, 4.0))
+    if clock_back:
+        host = world.nodes["host"]
+        wall = host.wall
+        host.wall = lambda: wall() - host.life * 10**12  # type: ignore[method-assign]
+    world.run()
+    return world
+
+
+@pytest.mark.parametrize("clock_back", [False, True])
+@pytest.mark.parametrize("then", [2, 3, 5])
+@pytest.mark.parametrize("relays", ["ab", "b"])
+def test_way_that_comes_back_goes_on_with_the_numbers(
+    relays: str, then: int, clock_back: bool
+) -> None:
+    """Numbers that began anew would be taken for those that the host had dealt with: dropped and
+    called settled, never settled, or, on a link, a violation of the protocol. If its clock went
+    back, the life that is over is taken for the newer one, and what is published to it is counted.
+    """
+    world = comes_back(relays, then, clock_back=clock_back)
+    unknown = world.nodes["pub"].cluster.traffic.counters.publish_unknown
+    assert len(world.oracle.unordered) == unknown
+    assert clock_back or not unknown
+
+
+def begins_anew(node: Node) -> None:
+    """What is published to one life of a host is forgotten when only another can be reached."""
+    traffic = node.cluster.traffic
+    doubt = traffic._doubt_lost
+
+    def wrong(host: str) -> None:
+        doubt(host)
+        ways = traffic.ways.get(host, {}).values()
+        if any(way.is_complete for way in ways):
+            outboxes = traffic.outboxes.get(host, {})
+            for life in outboxes.keys() - {way.incarnation for way in ways}:
+                del outboxes[life]
+
+    traffic._doubt_lost = wrong  # type: ignore[method-assign,assignment]
+
+
+def test_numbers_that_begin_anew_are_found() -> None:
+    assert_caught(begins_anew, "was lost|never were|does not know what", 40, draw_stale_relays)
+
+
+def test_relay_sends_publishes_on_by_the_way_that_it_offers() -> None:
+    """Of two that are as good, it offers the one that it had first. What was lost on the other
+    would never be sent again, as the publisher hears only of ways that it is offered.
+    """
+    nodes, pairs = star("ab", before=True)
+    actions = [
+        Action(0.01, "cut", ("a", "r", 0.8)),
+        publish(1.8, 1),
+        Action(2.0, "blackhole", ("host", "a", "both", False, 1.5)),
+        publish(2.1, 3),
+        publish(3.4, 2),
+    ]
+    world = World(Plan(0, nodes, pairs, actions, 4.0))
+    world.run()
+    assert not world.oracle.unordered
+
+
+@pytest.mark.parametrize("after", [0.0, 0.05, 0.1])
+def test_publish_under_way_to_a_relay_that_loses_the_host_for_a_moment(after: float) -> None:
+    """The number of its topic has ended meanwhile, but not the topic: it is sent again, under the
+    next, and not refused under none.
+    """
+    nodes, pairs = star("b")
+    actions = [
+        Action(1.0, "latency", ("b", "pub", 0.2, 3.0)),
+        publish(1.5, 1),
+        Action(2.0, "cut", ("b", "host", 0.01)),
+        publish(2.0 + after, 3),
+    ]
+    world = World(Plan(0, nodes, pairs, actions, 4.5))
+    world.run()
+    assert not world.oracle.unordered
+    assert world.nodes["pub"].cluster.traffic.counters.publish_unknown == 0
+
+
+def test_publish_under_way_to_a_topic_that_has_ended_is_told_to_be_lost() -> None:
+    nodes, pairs = star("b")
+    actions = [
+        Action(1.0, "latency", ("b", "pub", 0.2, 3.0)),
+        Action(2.0, "destroy", ("host", "t")),
+        publish(2.1, 3),
+    ]
+    world = World(Plan(0, nodes, pairs, actions, 4.5))
+    world.run()
+    assert world.nodes["pub"].cluster.traffic.counters.publish_unknown == 3
+    assert len(world.oracle.unordered) == 3
