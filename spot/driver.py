@@ -66,7 +66,6 @@ TOGETHER_LANES = 4
 REFUSALS_TOLD_MAX = 256
 LOCK_S = 0.5
 SETTLE_S = (0.002, 0.02)
-FAR_S = 1e18
 
 Found = TypeVar("Found")
 
@@ -481,22 +480,19 @@ class Driver:
         self._inside.add(inside)
         try:
             while True:
-                if not closing:
+                if self.closing and not closing:
                     self.check_open()
                 found = ready()
-                if found:
+                if found or (until is not None and time.monotonic() >= until):
                     return found
-                now = time.monotonic()
-                if until is not None and now >= until:
-                    return found
-                if self.lock.is_due():
+                if self.lock.noted and self.lock.is_due():
                     if closing:
                         return found
                     self.lock.run_handlers()
                 elif self._leading:
                     self._waiting += 1
                     try:
-                        self._changed.wait(None if until is None else until - now)
+                        self._changed.wait(until if until is None else until - time.monotonic())
                     finally:
                         self._waiting -= 1
                 else:
@@ -523,7 +519,9 @@ class Driver:
         if self._unasked:
             self.serve(lead=True)
             return
-        due = min(self.cluster.deadline, *self._settle, until if until is not None else FAR_S)
+        due = self._due()
+        if until is not None and until < due:
+            due = until
         self._leading = True
         self._poll_until = due
         wait = _poll_ms(due)
@@ -534,6 +532,11 @@ class Driver:
             self.lock.raw.acquire()
             self._leading = False
         self._turn(ready, self._wake_leader, lead=True)
+
+    def _due(self) -> float:
+        """Lock held. When something is to be done, though nothing comes."""
+        due = self.cluster.deadline
+        return min(due, self._settle[0]) if self._settle else due
 
     def _turn(self, ready: list[tuple[int, int]], wake: int, *, lead: bool) -> None:
         """Lock held. After a poll, which found these descriptors readable."""
@@ -578,7 +581,7 @@ class Driver:
                     naps = 0
                     self._turn(ready, self._wake_io, lead=False)
                     self._io_polls = True
-                    self._poll_until = min(self.cluster.deadline, *self._settle, FAR_S)
+                    self._poll_until = self._due()
                     wait: float | None = _poll_ms(self._poll_until)
                 else:
                     naps = naps + 1 if self._lead_count == seen else 0

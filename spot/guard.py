@@ -31,18 +31,18 @@ class Guard:
     ``raw`` is the lock alone: for conditions, and to give it up for a wait that ``wake`` ends.
     """
 
-    __slots__ = ("_found", "_is_away", "_note", "_noted", "_put_off", "raw")
+    __slots__ = ("_found", "_is_away", "_note", "_put_off", "noted", "raw")
 
     def __init__(self, wake: int) -> None:
         self.raw = threading.Lock()
-        self._noted: list[int] = []
+        self.noted: list[int] = []
         self._is_away = False
         # Handlers of the signals when they were last looked at, and which of them are Python's.
         self._found: list[object] = []
         self._put_off: list[tuple[int, Handler]] = []
 
         def note(number: int, _frame: FrameType | None) -> None:
-            self._noted.append(number)
+            self.noted.append(number)
             os.eventfd_write(wake, 1)
 
         self._note = note
@@ -58,16 +58,16 @@ class Guard:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.is_held:
-            self.raw.release()
-        else:
+        if self._is_away and threading.get_ident() == _main_thread:
             self._is_away = False
+        else:
+            self.raw.release()
         if _holder is self and threading.get_ident() == _main_thread:
             self._let_go()
 
     def is_due(self) -> bool:
-        """Whether this thread, which holds the lock, has signals to handle."""
-        return bool(self._noted) and _holder is self and threading.get_ident() == _main_thread
+        """Whether this thread, which holds the lock, is the one to handle the ``noted`` signals."""
+        return _holder is self and threading.get_ident() == _main_thread
 
     def run_handlers(self) -> None:
         """Lock held. Handles the signals that are due, without the lock.
@@ -106,14 +106,23 @@ class Guard:
             raise
 
     def _let_go(self) -> None:
-        self._put_back()
-        while self._noted:
-            number = self._noted.pop(0)
-            handler = dict(self._put_off).get(number)
-            if handler is not None:
-                handler(number, sys._getframe())
+        global _holder
+        _holder = None
+        try:
+            for number, handler in self._put_off:
+                set_handler(number, handler)
+        except BaseException:
+            # A signal came this moment, and its handler has raised: the others are put back, too.
+            self._put_back()
+            raise
+        while self.noted:
+            number = self.noted.pop(0)
+            handlers = dict(self._put_off)
+            if number in handlers:
+                handlers[number](number, sys._getframe())
 
     def _put_back(self, first: int = 0) -> None:
+        """Gives the signals their handlers again, whatever these raise meanwhile."""
         global _holder
         _holder = None
         at = first
@@ -121,7 +130,6 @@ class Guard:
             for at in range(first, len(self._put_off)):
                 set_handler(*self._put_off[at])
         except BaseException:
-            # Likewise: this one and the others are put back all the same.
             self._put_back(at)
             raise
 

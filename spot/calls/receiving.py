@@ -56,12 +56,11 @@ class ReceivingCalls(Calls):
                 if timeout == 0 and not self._has_input():
                     driver.poll()
                 while message is None:
-                    if self._has_input():
-                        message = self._next_message()
-                        continue
-                    self._release_taken()
-                    if not driver.wait(self._has_input, until):
-                        break
+                    if not self._has_input():
+                        self._release_taken()
+                        if not driver.wait(self._has_input, until):
+                            break
+                    message = self._next_message()
         except BaseException:
             if message is not None:
                 self._put_back([message])

@@ -228,12 +228,17 @@ def record_of(batch: Batch, kind: int, topic_id: int) -> bytes:
     return _BATCH_RECORD.pack(kind, length, topic_id, batch.first, batch.msgs, size) + body
 
 
-def is_one_batch(frame: bytes) -> bool:
-    """Whether a frame is a single DATA record."""
+def one_batch(frame: bytes) -> Batch | None:
+    """The batch of a frame that is a single DATA record, else None. Raises ProtocolError."""
     if len(frame) < BATCH_OVERHEAD or frame[0] != DATA:
-        return False
-    (length,) = _U32.unpack_from(frame, 1)
-    return bool(length == len(frame) - RECORD_OVERHEAD)
+        return None
+    _, length, topic_id, first, count, size = _BATCH_RECORD.unpack_from(frame)
+    if length != len(frame) - RECORD_OVERHEAD:
+        return None
+    if size and count and count * size == length - _BATCH.size and 0 < first < SEQ_MAX:
+        # Messages of one size, as most frames hold.
+        return Batch(topic_id, first, count, size, None, frame, BATCH_OVERHEAD, len(frame), None)
+    return decode_batch(frame, RECORD_OVERHEAD, len(frame), None)
 
 
 def decode_batch(frame: bytes, start: int, end: int, large: bytes | None) -> Batch:

@@ -64,11 +64,12 @@ class Cluster(Announcements):
         link.heard_at = now
         frame = parts[0]
         try:
-            if batches.is_one_batch(frame) and len(parts) == 1 and link.is_up:
+            if len(parts) == 1 and link.is_up:
                 # By far the most frequent frame.
-                batch = batches.decode_batch(frame, codec.RECORD_OVERHEAD, len(frame), None)
-                self.traffic.on_data(link, batch)
-                return
+                one = batches.one_batch(frame)
+                if one is not None:
+                    self.traffic.on_data(link, one)
+                    return
             for kind, start, end, large in codec.records(parts):
                 if kind in (codec.AGAIN, codec.AGAIN_LARGE) and link.is_up:
                     self.traffic.on_again(link, batches.decode_batch(frame, start, end, large))

@@ -95,19 +95,21 @@ class Hosting(CatchUp):
             if topic.local:
                 self._publish_here(topic, first, batch)
             history = topic.history
-            if len(batch) <= PLAIN_MSGS and not topic.live and not topic.lacking:
+            chunk: Chunk | None = None
+            if topic.live:
+                chunk = batches.encoded(codec.DATA, topic.topic_id, first, batch)
+                self._send_live(topic, chunk)
+            if len(batch) <= PLAIN_MSGS and not topic.lacking:
                 size = sum(map(len, batch))
                 if history.takes_plain(batch, size):
                     history.add_plain(first, batch, size)
                     if history.size > history.limit or self.shelf.size > self.shelf.limit:
                         self._make_room(history)
                     continue
-            if topic.live or history.limit or topic.lacking:
-                chunk = batches.encoded(codec.DATA, topic.topic_id, first, batch)
-                if topic.live:
-                    self._send_live(topic, chunk)
-                if history.limit or topic.lacking:
-                    self._keep(topic, chunk)
+            if history.limit or topic.lacking:
+                if chunk is None:
+                    chunk = batches.encoded(codec.DATA, topic.topic_id, first, batch)
+                self._keep(topic, chunk)
 
     def _send_live(self, topic: HostedTopic, chunk: Chunk) -> None:
         behind: list[Link] = []

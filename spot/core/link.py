@@ -159,6 +159,7 @@ class Link(Flow):
         "ingress_since",
         "interest",
         "interval",
+        "is_up",
         "lacks",
         "link_id",
         "lost",
@@ -190,6 +191,8 @@ class Link(Flow):
         super().__init__()
         self.conn = conn
         self.state = state
+        # As ``state`` says, for those who ask with each frame.
+        self.is_up = state is LinkState.UP
         self.link_id = link_id
         self.dial: Dial | None = None
         self.answer_by = answer_by
@@ -256,9 +259,12 @@ class Link(Flow):
         self.ingress: deque[Ingress] = deque()
         self.ingress_since = 0.0
 
-    @property
-    def is_up(self) -> bool:
-        return self.state is LinkState.UP
+    def go_up(self, now: float) -> None:
+        """The greeting is done."""
+        self.state = LinkState.UP
+        self.is_up = True
+        self.up_since = now
+        self.heard_at = now
 
     def first_grant(self, window_msgs: int) -> None:
         """The credit that a HELLO gives."""

@@ -291,9 +291,7 @@ class Membership:
         if old is not None:
             self._farewell(old, GONE_REPLACED)
             self._link_down(old, GONE_REPLACED, now, notice=False)
-        link.state = LinkState.UP
-        link.up_since = now
-        link.heard_at = now
+        link.go_up(now)
         self.nodes[link.node] = link
         for dial in self.dials.values():
             if dial.node == link.node:
