@@ -132,3 +132,37 @@ def test_publish_under_way_to_a_topic_that_has_ended_is_told_to_be_lost() -> Non
     world.run()
     assert world.nodes["pub"].cluster.traffic.counters.publish_unknown == 3
     assert len(world.oracle.unordered) == 3
+
+
+def unaware(*more: Action, behind: bool) -> Plan:
+    """The relay b offers a life of the host that is over, until its link is lost for silence; then
+    it offers the next one, as a does. The publisher is ``behind`` b alone, and subscribed, or has
+    links to all.
+    """
+    nodes, pairs = star("ab", direct=not behind)
+    nodes[1].peers.append("tcp://a:1")
+    pairs.append(("a", "b"))
+    if behind:
+        nodes[-1].peers.remove("tcp://a:1")
+        nodes[-1].names.append("t")
+        pairs.remove(("a", "pub"))
+    return Plan(0, nodes, pairs, [*restart(1.0, "b"), *more], 4.0)
+
+
+def test_relay_announces_no_topic_of_a_life_that_is_over_for_the_next() -> None:
+    """Its host has destroyed it, and who knows that from the host itself has no use for its number
+    at the relay: that it is announced again would be an error.
+    """
+    destroyed = Action(1.7, "destroy", ("host", "t"))
+    World(unaware(destroyed, Action(1.71, "cut", ("host", "pub", 0.02)), behind=False)).run()
+
+
+@pytest.mark.parametrize("destroyed", [False, True])
+def test_who_is_behind_a_relay_is_told_that_a_life_is_over(destroyed: bool) -> None:
+    """Also if the relay offers the next life in the same moment, whether or not that has the topic:
+    to end the topic is not to tell of a loss.
+    """
+    more = [Action(1.7, "destroy", ("host", "t"))] if destroyed else []
+    world = World(unaware(*more, behind=True))
+    world.run()
+    assert world.oracle.counts["notices"] == 1
