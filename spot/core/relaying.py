@@ -54,17 +54,16 @@ class Relaying(Passing):
     def _offer(self, node: str, links: list[Link], why: str) -> None:
         before_best = self.best.get(node)
         best = self._best_way(node, before_best)
+        if before_best is not None and (
+            best is None or best.incarnation != before_best.incarnation
+        ):
+            self._withdraw(node, links, why)
         if best is not None and best is not before_best:
             self.best[node] = best
-            for name, host in list(self.registry.ways):
+            for name, host in {**self.registry.relayed, **self.registry.ways}:
                 if host == node:
                     self._renew_relayed(name, node)
-        topics = [topic for topic in self.registry.relayed.values() if topic.node == node]
-        if best is None:
-            self.best.pop(node, None)
-            for topic in topics:
-                self._hurry_all(topic)
-        heads = {topic.topic_id: topic.final for topic in topics if topic.final is not None}
+        topics = self._relayed_of(node)
         for link in links:
             before = link.offered.get(node)
             entry = None
@@ -73,13 +72,11 @@ class Relaying(Passing):
             if entry == before:
                 continue
             self.effects.touched[link] = None
-            if before is not None and (entry is None or entry[1:3] != before[1:3]):
+            if entry is None:
                 del link.offered[node]
-                link.queue_record(encode_node_gone(node, why, heads))
+                link.queue_record(_gone(node, why, topics))
                 for topic in topics:
                     self._drop_follower(link, topic)
-                before = None
-            if entry is None:
                 continue
             link.offered[node] = entry
             if before is None:
@@ -88,6 +85,27 @@ class Relaying(Passing):
                 for at in range(0, len(known), LISTED):
                     link.queue_record(codec.encode_topics(known[at : at + LISTED], complete=False))
             link.queue_record(codec.encode_node(entry))
+
+    def _withdraw(self, node: str, links: list[Link], why: str) -> None:
+        """The life of a node that was offered can't be reached any more: its topics end with the
+        offer, before there is one of another life.
+
+        What is held here goes out before the news.
+        """
+        del self.best[node]
+        topics = self._relayed_of(node)
+        for topic in topics:
+            self._hurry_all(topic)
+        record = _gone(node, why, topics)
+        for link in links:
+            if link.offered.pop(node, None) is not None:
+                link.queue_record(record)
+                self.effects.touched[link] = None
+        for topic in topics:
+            self.end_relayed(topic, None)
+
+    def _relayed_of(self, node: str) -> list[Relayed]:
+        return [topic for topic in self.registry.relayed.values() if topic.node == node]
 
     def _entry_for(self, link: Link, way: Way) -> codec.NodeEntry | None:
         """What a peer is offered, if it is not on that way itself."""
@@ -251,3 +269,9 @@ class Relaying(Passing):
         link = self.returns.get(sender.node)
         if link is not None and link.is_up:
             self.effects.control(link, codec.encode_confirmed(sender, number, refused))
+
+
+def _gone(node: str, why: str, topics: list[Relayed]) -> bytes:
+    """NODE_GONE, with the last sequences of the topics whose host has told them."""
+    heads = {topic.topic_id: topic.final for topic in topics if topic.final is not None}
+    return encode_node_gone(node, why, heads)

@@ -12,15 +12,18 @@ class Position:
 
     ``owed`` is what was missed and not yet told with a message; None when nobody can know how
     much, because an epoch ended without its final sequence being known. ``final`` says that it is.
+    ``before`` has epoch, ``last`` and ``owed`` of the one before. It may come again, while all that
+    is reached is a relay that has not noticed its end, and then goes on from there.
     """
 
-    __slots__ = ("epoch", "final", "last", "owed")
+    __slots__ = ("before", "epoch", "final", "last", "owed")
 
     def __init__(self) -> None:
         self.epoch = 0
         self.last = 0
         self.owed: int | None = 0
         self.final = False
+        self.before: tuple[int, int, int | None] = (0, 0, 0)
 
     def advance(self, epoch: int, head: int) -> int | None:
         """Nothing up to ``head`` will come any more. Returns how many are newly missed.
@@ -33,13 +36,16 @@ class Position:
             return 0
         if epoch != self.epoch:
             known = self.final
-            self.epoch = epoch
-            self.last = head
-            self.final = False
-            if not known:
+            was, _, owed = self.before
+            again = was == epoch and self.owed is None
+            self._turn_to(epoch)
+            if again:
+                # Nothing of the other was handed out.
+                self.owed = owed
+            elif not known:
                 self.owed = None
+                self.last = max(self.last, head)
                 return None
-            return self._owe(head)
         if head <= self.last:
             return 0
         missed = head - self.last
@@ -49,10 +55,15 @@ class Position:
     def follow(self, epoch: int, head: int) -> None:
         """The stream passes by, as the topic is taken from another host: nothing of it counts."""
         if epoch != self.epoch:
-            self.epoch = epoch
-            self.last = 0
-            self.final = False
+            self._turn_to(epoch)
         self.last = max(self.last, head)
+
+    def _turn_to(self, epoch: int) -> None:
+        was, last, _ = self.before
+        self.before = (self.epoch, self.last, self.owed)
+        self.epoch = epoch
+        self.last = last if was == epoch else 0
+        self.final = False
 
     def _owe(self, missed: int) -> int:
         if self.owed is not None:

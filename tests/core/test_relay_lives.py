@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from spot.config import Config
 from spot.core import batches, codec
 from spot.core.codec import NodeEntry, TopicEntry
@@ -102,3 +104,35 @@ def test_lives_of_a_host_are_remembered_up_to_a_bound_and_nothing_uncounted() ->
         traffic.publish_remote(remote, [b"m"] * 3)
         assert traffic.counters.publish_unknown == traffic.unknown.get("x", 0) == 3 * at
         assert len(traffic.outboxes["x"]) == min(LIVES_MAX, at + 1)
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_what_a_host_sent_before_its_end_goes_through_a_relay_before_the_news(leaves: bool) -> None:
+    # A relay that reads both in one go has sent nothing on when it hears of the end.
+    wires = Wires()
+    hub = wires.add("hub", "hub", config=RELAY)
+    host = wires.add("host")
+    reader = wires.add("reader")
+    for node in (host, reader):
+        node.cluster.add_peer("hub", wires.now)
+    wires.settle(1.0)
+    topic = host.cluster.create_topic("t", 1)
+    reader.cluster.subscribe("t", pattern=False)
+    wires.settle(3.0)
+    (end,) = [end for end, other in wires.others.items() if end.node is hub and other.node is host]
+    host.cluster.traffic.publish(topic, [b"1", b"2"])
+    sends = host.cluster.take_sends(wires.now)
+    if leaves:
+        host.cluster.leave()
+        sends += host.cluster.take_sends(wires.now)
+    for _, frame in sends:
+        hub.cluster.frame(end.conn, frame, wires.now)
+    hub.cluster.lost(end.conn, "closed", wires.now)
+    wires.nodes.remove(host)
+    wires.work(hub)
+    wires.run_dry()
+    while reader.take(wires.now):
+        pass
+    assert [message.data for message in reader.messages] == [b"1", b"2"]
+    assert [notice.node for notice in reader.notices] == ["host"]
+    assert reader.cluster.traffic.counters.missed_msgs == 0

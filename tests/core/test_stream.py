@@ -159,3 +159,20 @@ def test_an_unknown_loss_is_not_made_known_by_later_counts() -> None:
     assert position.advance(2, 3) == 3
     assert position.deliver(4) is None
     assert position.deliver(5) == 0
+
+
+def test_an_epoch_that_comes_again_goes_on_where_it_was_left() -> None:
+    position = Position()
+    position.advance(1, 0)
+    position.deliver(5)
+    assert position.advance(2, 0) is None
+    assert position.deliver(3) is None
+    assert position.advance(1, 0) is None
+    assert position.last == 5
+    # Nothing of it was handed out: the other goes on without a doubt.
+    assert position.advance(2, 4) == 1
+    assert position.deliver(5) == 1
+    assert position.advance(1, 6) is None
+    assert position.deliver(7) is None
+    assert position.advance(2, 5) is None
+    assert position.last == 5

@@ -94,3 +94,21 @@ def draw_stale_relays(seed: int) -> Plan:
         actions.append(Action(0.7, "latency", (*slow, random.choice((0.05, 0.15)), 3.0)))
     actions.sort(key=lambda action: action.at)
     return Plan(seed, nodes, pairs, actions, at + 2.5)
+
+
+def draw_stale_streams(seed: int) -> Plan:
+    """The same, with subscribers, and a host that publishes, and may leave in good order."""
+    plan = draw_stale_relays(seed)
+    random = Random(f"streams of {seed}")
+    for node in plan.nodes:
+        if node.name != "host" and random.random() < (0.8 if node.name == "pub" else 0.25):
+            node.names.append("t")
+    for _ in range(random.randint(2, 8)):
+        moment = random.uniform(0.7, plan.heal_at - 2.3)
+        details = ("host", "t", random.randint(1, 20), random.choice((0, 0, 3000)))
+        plan.actions.append(Action(moment, "publish", details))
+    if random.random() < 0.4:
+        moment = 0.9 + random.randint(0, 30) * 0.05
+        plan.actions.append(Action(moment, "leave", ("host", random.choice((0.02, 0.1)))))
+    plan.actions.sort(key=lambda action: action.at)
+    return plan

@@ -9,8 +9,14 @@ import pytest
 from tests.simulation.catching import assert_caught
 from tests.simulation.node import Node
 from tests.simulation.oracle import Violation
-from tests.simulation.plan import Action, Plan
-from tests.simulation.stale_relays import draw_stale_relays, publish, restart, star
+from tests.simulation.plan import Action, NodePlan, Plan
+from tests.simulation.stale_relays import (
+    draw_stale_relays,
+    draw_stale_streams,
+    publish,
+    restart,
+    star,
+)
 from tests.simulation.world import World, run_plan
 
 SEEDS = 60
@@ -27,6 +33,19 @@ def test_random_schedules_with_stale_relays_hold_every_guarantee(start: int) -> 
             pytest.fail(f"seed {seed}: {violation}\n{tail}")
         ordered += world.oracle.counts["ordered"]
     assert ordered > 100
+
+
+@pytest.mark.parametrize("start", range(0, SEEDS, 20))
+def test_random_streams_through_stale_relays_hold_every_guarantee(start: int) -> None:
+    messages = 0
+    for seed in range(start, start + 20):
+        try:
+            world = run_plan(partial(draw_stale_streams, seed))
+        except Violation as violation:
+            tail = "\n".join(violation.trace[-80:])
+            pytest.fail(f"seed {seed}: {violation}\n{tail}")
+        messages += world.oracle.counts["messages"]
+    assert messages > 500
 
 
 def comes_back(relays: str, then: int, *, clock_back: bool = False) -> World:
@@ -132,3 +151,60 @@ def test_publish_under_way_to_a_topic_that_has_ended_is_told_to_be_lost() -> Non
     world.run()
     assert world.nodes["pub"].cluster.traffic.counters.publish_unknown == 3
     assert len(world.oracle.unordered) == 3
+
+
+def unaware(*more: Action, behind: bool) -> Plan:
+    """The relay b offers a life of the host that is over, until its link is lost for silence; then
+    it offers the next one, as a does. The publisher is ``behind`` b alone, and subscribed, or has
+    links to all.
+    """
+    nodes, pairs = star("ab", direct=not behind)
+    nodes[1].peers.append("tcp://a:1")
+    pairs.append(("a", "b"))
+    if behind:
+        nodes[-1].peers.remove("tcp://a:1")
+        nodes[-1].names.append("t")
+        pairs.remove(("a", "pub"))
+    return Plan(0, nodes, pairs, [*restart(1.0, "b"), *more], 4.0)
+
+
+def test_relay_announces_no_topic_of_a_life_that_is_over_for_the_next() -> None:
+    """Its host has destroyed it, and who knows that from the host itself has no use for its number
+    at the relay: that it is announced again would be an error.
+    """
+    destroyed = Action(1.7, "destroy", ("host", "t"))
+    World(unaware(destroyed, Action(1.71, "cut", ("host", "pub", 0.02)), behind=False)).run()
+
+
+@pytest.mark.parametrize("destroyed", [False, True])
+def test_who_is_behind_a_relay_is_told_that_a_life_is_over(destroyed: bool) -> None:
+    """Also if the relay offers the next life in the same moment, whether or not that has the topic:
+    to end the topic is not to tell of a loss.
+    """
+    more = [Action(1.7, "destroy", ("host", "t"))] if destroyed else []
+    world = World(unaware(*more, behind=True))
+    world.run()
+    assert world.oracle.counts["notices"] == 1
+
+
+def test_stream_of_a_life_that_is_over_goes_on_and_does_not_begin_again() -> None:
+    """A reader that loses the relay which knows the next life has only the one that does not, and
+    gets nothing of that twice; and back at the next life, too, which goes on without a gap. The
+    relay holds it for another.
+    """
+    nodes, pairs = star("ab")
+    nodes.append(NodePlan("other", nodes[-1].config.with_settings(node_id="other"), ["tcp://b:1"]))
+    pairs.append(("b", "other"))
+    for node in nodes[-2:]:
+        node.names.append("t")
+    actions = [
+        Action(0.8, "publish", ("host", "t", 3, 0)),
+        *restart(1.0, "b"),
+        Action(1.3, "publish", ("host", "t", 3, 0)),
+        Action(1.5, "cut", ("a", "pub", 0.02)),
+        Action(1.7, "publish", ("host", "t", 3, 0)),
+    ]
+    world = World(Plan(0, nodes, pairs, actions, 4.0))
+    world.run()
+    reader = world.oracle.lives["pub"]
+    assert (reader.messages, reader.unknown) == (10, 1)
