@@ -22,7 +22,6 @@ of the lock, and reads what there is.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import secrets
@@ -725,18 +724,6 @@ def _sentence(event: Event) -> str:
 
 
 _alive: weakref.WeakSet[Driver] = weakref.WeakSet()
-_at_exit: weakref.WeakSet[object] = weakref.WeakSet()
-
-
-def close_at_exit(node: object) -> None:
-    """Has a node closed when the interpreter ends, if the application did not."""
-    _at_exit.add(node)
-
-
-@atexit.register
-def _close_all() -> None:
-    for node in list(_at_exit):
-        node.close()  # type: ignore[attr-defined]
 
 
 def _after_fork() -> None:
@@ -750,7 +737,6 @@ def _after_fork() -> None:
         # Its descriptor is shared with the parent, whose it stays.
         driver.on_change = None
     _alive.clear()
-    _at_exit.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)
