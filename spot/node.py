@@ -54,7 +54,7 @@ class Spot(
             with self._driver.lock:
                 for name in config.subscribe:
                     self._cluster.subscribe(name, pattern="*" in name)
-                self._driver.act()
+                self._driver.turns.act()
         except BaseException:
             self._driver.shut()
             raise
@@ -128,7 +128,7 @@ class Spot(
                     lambda: not any(link.has_unsent for link in links.values()), until, closing=True
                 )
                 self._cluster.leave()
-                driver.act()
+                driver.turns.act()
                 driver.wait(lambda: not links, until, closing=True)
         finally:
             driver.shut()
