@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import secrets
 import socket
 import threading
@@ -17,7 +19,6 @@ from spot.calls.receiving import ReceivingCalls
 from spot.calls.subscribing import SubscribingCalls
 from spot.calls.topics import TopicCalls
 from spot.config import Config
-from spot.driver import close_at_exit
 
 __all__ = ["Spot"]
 
@@ -41,7 +42,7 @@ class Spot(
         elif settings:
             config = config.with_settings(**settings)
         super().__init__(config, config.node_id or f"{_host_name()}-{secrets.token_hex(4)}")
-        close_at_exit(self)
+        _unclosed.add(self)
         weakref.finalize(self, self._driver.abandon).atexit = False
         try:
             for endpoint in config.bind:
@@ -53,7 +54,7 @@ class Spot(
             with self._driver.lock:
                 for name in config.subscribe:
                     self._cluster.subscribe(name, pattern="*" in name)
-                self._driver.act()
+                self._driver.turns.act()
         except BaseException:
             self._driver.shut()
             raise
@@ -127,7 +128,7 @@ class Spot(
                     lambda: not any(link.has_unsent for link in links.values()), until, closing=True
                 )
                 self._cluster.leave()
-                driver.act()
+                driver.turns.act()
                 driver.wait(lambda: not links, until, closing=True)
         finally:
             driver.shut()
@@ -137,3 +138,17 @@ class Spot(
 def _host_name() -> str:
     name = "".join(char for char in socket.gethostname() if char.isalnum() or char in "-._")
     return name or "node"
+
+
+_unclosed: weakref.WeakSet[Spot] = weakref.WeakSet()
+"""What the interpreter closes when it ends, if the application did not."""
+
+
+@atexit.register
+def _close_all() -> None:
+    for node in list(_unclosed):
+        node.close()
+
+
+# In a forked child its nodes are closed already.
+os.register_at_fork(after_in_child=_unclosed.clear)

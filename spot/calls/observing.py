@@ -35,7 +35,7 @@ class ObservingCalls(ReceivingCalls):
         happened: deque[Event] = deque(maxlen=EVENTS_KEPT)
         with self._driver.lock:
             self._driver.check_open()
-            self._driver.listeners.append(happened)
+            self._driver.telling.listeners.append(happened)
         return self._events(happened, timeout)
 
     def _events(
@@ -55,7 +55,8 @@ class ObservingCalls(ReceivingCalls):
                     event = happened.popleft()
                 yield event
         finally:
-            driver.listeners = [kept for kept in driver.listeners if kept is not happened]
+            telling = driver.telling
+            telling.listeners = [kept for kept in telling.listeners if kept is not happened]
 
     def view(self) -> View:
         """Who can be reached now, whether that is a quorum, and which topics are in conflict."""
@@ -70,4 +71,4 @@ class ObservingCalls(ReceivingCalls):
             self._driver.check_open()
             self._config = checked
             self._cluster.set_hwm(sndhwm, rcvhwm)
-            self._driver.act()
+            self._driver.turns.act()

@@ -42,7 +42,7 @@ class PeeringCalls(Calls):
                 raise PeerExists(f"peer {endpoint} was added before", endpoint=endpoint)
             parse_endpoint(endpoint)
             dial = self._cluster.add_peer(endpoint, time.monotonic())
-            driver.wake_reader()
+            driver.readers.wake()
             if timeout is None:
                 return
             driver.wait(lambda: dial.is_linked or dial.refused is not None, until)
@@ -64,7 +64,7 @@ class PeeringCalls(Calls):
             driver.check_open()
             self._check_peer(endpoint)
             self._cluster.remove_peer(endpoint, time.monotonic())
-            driver.act()
+            driver.turns.act()
 
     def _check_peer(self, endpoint: str) -> None:
         if not self._cluster.knows_peer(endpoint):
@@ -84,7 +84,7 @@ class PeeringCalls(Calls):
             driver.check_open()
             sync = self._cluster.start_sync()
             try:
-                driver.act()
+                driver.turns.act()
                 driver.wait(
                     lambda: (
                         not self._cluster.sync_answers(sync)[1] and not self._cluster.is_awaiting()
@@ -116,7 +116,7 @@ class PeeringCalls(Calls):
             if link is None:
                 return False
             nonce = self._cluster.ping(link)
-            driver.act()
+            driver.turns.act()
             driver.wait(lambda: nonce not in self._cluster.pings, until)
             return (
                 nonce not in self._cluster.pings

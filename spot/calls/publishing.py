@@ -13,7 +13,6 @@ from spot.calls.base import Calls, deadline
 from spot.config import Config
 from spot.core.names import check_topic
 from spot.core.view import majority
-from spot.driver import LANE_MSGS, Lane
 from spot.errors import (
     HostUnreachable,
     MessageTooLarge,
@@ -23,6 +22,7 @@ from spot.errors import (
     TimedOut,
     TopicNotFound,
 )
+from spot.lanes import LANE_MSGS, Lane
 
 SMALL_BYTES = 1024
 LANE_BYTES = 256 * 1024
@@ -47,8 +47,8 @@ class PublishingCalls(Calls):
 
     def __init__(self, config: Config, node_id: str) -> None:
         super().__init__(config, node_id)
-        self._lanes = self._driver.lanes
-        self._dirty = self._driver.dirty
+        self._lane_of = self._driver.lanes.of_topic
+        self._dirty = self._driver.lanes.dirty
 
     def publish(
         self,
@@ -66,7 +66,7 @@ class PublishingCalls(Calls):
         for a str.
         """
         try:
-            lane = self._lanes[topic]
+            lane = self._lane_of[topic]
         except (KeyError, TypeError):
             self._publish_slowly(topic, data, timeout)
             return
@@ -89,15 +89,15 @@ class PublishingCalls(Calls):
                     # Who flushes the lanes before it will see this one.
                     return
             driver = self._driver
-            if time.monotonic() < driver.hot_until:
-                if not driver.armed:
-                    driver.arm()
+            if time.monotonic() < driver.lanes.hot_until:
+                if not driver.lanes.armed:
+                    driver.lanes.arm()
                 return
             with driver.lock:
                 driver.flush_lanes()
         except BaseException:
             # A signal's handler has raised in between: what stands in the lane still goes.
-            self._driver.arm()
+            self._driver.lanes.arm()
             raise
 
     def _publish_slowly(
@@ -114,24 +114,24 @@ class PublishingCalls(Calls):
             driver.check_open()
             self._wait_for_room(topic, until)
             self._check_host_takes(topic, len(payload))
-            lane = self._lanes[topic]
+            lane = self._lane_of[topic]
             large = len(payload) > LANE_BYTES // 8
             if large:
-                driver.order_lanes()
+                driver.lanes.order()
             lane.buffer.append(payload)
             if not lane.dirty:
                 lane.dirty = True
                 self._dirty.append(lane)
             held = sum(map(len, lane.buffer)) if len(payload) > SMALL_BYTES else 0
             full = large or held > LANE_BYTES or len(lane.buffer) > LANE_MSGS
-            if full or time.monotonic() >= driver.hot_until:
+            if full or time.monotonic() >= driver.lanes.hot_until:
                 driver.flush_lanes()
-            elif not driver.armed:
-                driver.arm()
+            elif not driver.lanes.armed:
+                driver.lanes.arm()
 
     def _has_room(self, topic: str) -> bool:
         """Whether a publish to the topic would not wait now (it may raise at once)."""
-        lane = self._lanes.get(topic)
+        lane = self._lane_of.get(topic)
         if lane is not None and len(lane.buffer) < lane.limit:
             return True
         with self._driver.lock:
@@ -168,12 +168,12 @@ class PublishingCalls(Calls):
                     error.accepted = at
                     raise
                 self._check_host_takes(topic, largest)
-                lane = self._lanes[topic]
-                driver.order_lanes()
+                lane = self._lane_of[topic]
+                driver.lanes.order()
                 most = min(room, MANY_MSGS, len(batch) - at)
                 end = at + (most if most * largest <= MANY_BYTES else _fitting(batch, at, most))
-                driver.order_now(lane, batch[at:end])
-                driver.act()
+                driver.lanes.order_now(lane, batch[at:end])
+                driver.turns.act()
                 at = end
 
     def _checked_payload(self, data: object) -> bytes:
@@ -300,9 +300,9 @@ class PublishingCalls(Calls):
                     reason="minority",
                 )
             room = self._traffic.room_to(remote)
-        lane = self._lanes.get(topic)
+        lane = self._lane_of.get(topic)
         if lane is None or lane.hosted is not hosted:
-            lane = self._lanes[topic] = Lane(topic, hosted)
+            lane = self._lane_of[topic] = Lane(topic, hosted)
         lane.limit = min(LANE_MSGS, room)
         return room - len(lane.buffer)
 
@@ -341,7 +341,7 @@ class PublishingCalls(Calls):
             nodes = self._cluster.nodes
             sent = driver.wait(lambda: not any(link.has_unsent for link in nodes.values()), until)
             nonces = [self._cluster.ping(link) for link in nodes.values()] if sent else []
-            driver.act()
+            driver.turns.act()
             pings = self._cluster.pings
             if not sent or not driver.wait(lambda: not any(n in pings for n in nonces), until):
                 slow = sorted(

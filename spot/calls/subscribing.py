@@ -66,7 +66,7 @@ class SubscribingCalls(Calls):
     def _confirm(self, links: list[Link]) -> None:
         pings = self._cluster.pings
         nonces = [self._cluster.ping(link) for link in links]
-        self._driver.act()
+        self._driver.turns.act()
         if nonces:
             until = time.monotonic() + self._config.sync_timeout
             self._driver.wait(
@@ -90,7 +90,7 @@ class SubscribingCalls(Calls):
             self._driver.check_open()
             if not self._cluster.unsubscribe(name, pattern=pattern):
                 raise NotSubscribed(f"not subscribed to {name!r}", topic=name)
-            self._driver.act()
+            self._driver.turns.act()
 
     def wait_for_subscribers(
         self, topic: str, count: int = 1, timeout: float | None = None

@@ -44,10 +44,10 @@ class TopicCalls(Calls):
                         node=host.node,
                     )
             # What was published to a host elsewhere goes there.
-            driver.order_lanes()
+            driver.lanes.order()
             self._cluster.create_topic(topic, time.time_ns(), history_bytes, standby=standby)
-            driver.retire_lanes()
-            driver.act()
+            driver.lanes.retire()
+            driver.turns.act()
 
     def topic_destroy(self, topic: str) -> None:
         """Stops hosting a topic. TopicNotFound if there is none, InvalidArgument if it is
@@ -64,10 +64,10 @@ class TopicCalls(Calls):
                         f"topic {topic!r} is REMOTE: only its host can destroy it", topic=topic
                     )
                 raise TopicNotFound(f"no topic {topic!r}", topic=topic)
-            self._driver.lanes.pop(topic, None)
-            driver.order_lanes()
+            self._driver.lanes.of_topic.pop(topic, None)
+            driver.lanes.order()
             self._cluster.destroy_topic(hosted, time.monotonic())
-            driver.act()
+            driver.turns.act()
 
     def topic_route(
         self,
@@ -107,7 +107,7 @@ class TopicCalls(Calls):
                 parse_endpoint(named)
             for named in added:
                 cluster.add_peer(named, time.monotonic())
-            driver.act()
+            driver.turns.act()
             try:
                 driver.wait(lambda: self._synced_link(endpoint), until)
                 links = [self._synced_link(named) for named in endpoints]
@@ -127,7 +127,7 @@ class TopicCalls(Calls):
             link = links[at]
             assert link is not None
             cluster.route(topic, endpoints, at, link.node, time.monotonic())
-            driver.act()
+            driver.turns.act()
 
     def _first_host(
         self, topic: str, endpoints: tuple[str, ...], links: list[Link | None], replace: bool
@@ -182,7 +182,7 @@ class TopicCalls(Calls):
             self._cluster.remove_peer(endpoint, time.monotonic())
             if dial.node is not None:
                 self._cluster.readmit(dial.node)
-        self._driver.act()
+        self._driver.turns.act()
 
     def topic_exists(self, topic: str) -> bool:
         """Whether the topic is hosted here or was announced by a peer."""

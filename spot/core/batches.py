@@ -29,6 +29,7 @@ from spot.core.codec import (
     topic_of,
 )
 
+CHUNK_MSGS = 1024
 CHUNK_BYTES = 256 * 1024
 LARGE = 64 * 1024
 MIXED = 0xFFFFFFFF

@@ -7,7 +7,8 @@ position; a relay follows at its own source what somebody follows at it, and not
 from __future__ import annotations
 
 from spot.core import codec
-from spot.core.link import CHUNK_MSGS, Link
+from spot.core.batches import CHUNK_MSGS
+from spot.core.link import Link
 from spot.core.registry import HostedTopic, Relayed, RemoteTopic
 from spot.core.together import Together
 

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spot.core import batches, codec
-from spot.core.batches import Chunk
-from spot.core.link import CHUNK_MSGS
+from spot.core.batches import CHUNK_MSGS, Chunk
 
 if TYPE_CHECKING:
     from spot.core.registry import HostedTopic

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from spot.core import batches, codec
-from spot.core.batches import Chunk
+from spot.core.batches import CHUNK_MSGS, Chunk
 from spot.core.catchup import CatchUp
 from spot.core.history import PLAIN_MSGS, History
 from spot.core.interest import PATTERN, POSITION, InterestEntry
-from spot.core.link import CHUNK_MSGS, Link
+from spot.core.link import Link
 from spot.core.registry import HostedTopic
 
 ROOM_MAX = 1 << 30

@@ -12,20 +12,11 @@ from spot.core import codec
 from spot.core.handshake import Handshake
 from spot.core.link import Link
 from spot.core.membership import GONE_REPLACED
+from spot.core.route import Route
 from spot.core.view import changed_conflicts
 from spot.message import Event
 
 QUORUM_LOST = "quorum lost"
-
-
-class Route:
-    """The hosts of a routed topic, as endpoints or node ids, and which of them is current."""
-
-    __slots__ = ("at", "endpoints")
-
-    def __init__(self, endpoints: Sequence[str], at: int) -> None:
-        self.endpoints = tuple(endpoints)
-        self.at = at
 
 
 class Hosts(Handshake):

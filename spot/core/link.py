@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from spot.core import codec
-from spot.core.batches import Chunk
+from spot.core.batches import CHUNK_MSGS, Chunk
 from spot.core.greeting import Incarnation
 from spot.core.interest import Interest
 from spot.core.medley import without
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from spot.core.stream import Position
 
 QUEUE_BYTES = 16 << 20
-CHUNK_MSGS = 1024
 CONTROL_BYTES = 64 * 1024
 """Other records go in frames of about so much: to handle one takes no longer than 50 ms."""
 STREAM = frozenset((codec.DATA, codec.DATA_LARGE, codec.HEAD))

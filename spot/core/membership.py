@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from spot.config import Config
 from spot.core import codec
@@ -18,12 +17,10 @@ from spot.core.link import QUEUE_BYTES, Link, LinkState
 from spot.core.liveness import greeting_timeout, is_silent, lateness, next_beat
 from spot.core.registry import RemoteTopic
 from spot.core.relaying import Relaying
+from spot.core.route import Route
 from spot.core.sync import Sync
 from spot.core.view import ViewKeeper
 from spot.message import Event
-
-if TYPE_CHECKING:
-    from spot.core.hosts import Route
 
 STRANGERS_MAX = 1024
 

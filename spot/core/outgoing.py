@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spot.core import batches, codec
-from spot.core.batches import Chunk
+from spot.core.batches import CHUNK_MSGS, Chunk
 from spot.core.codec import ProtocolError, Sender
 from spot.core.effects import Effects
 from spot.core.greeting import Incarnation
-from spot.core.link import CHUNK_MSGS, Link, chunk_msgs
+from spot.core.link import Link, chunk_msgs
 from spot.core.ordering import Ordering
 from spot.core.publishing import LIVES_MAX, Outbox
 from spot.core.registry import RemoteTopic, Way

@@ -13,9 +13,8 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
 from spot.core import batches, codec
-from spot.core.batches import Chunk
+from spot.core.batches import CHUNK_MSGS, Chunk
 from spot.core.greeting import Incarnation
-from spot.core.link import CHUNK_MSGS
 
 if TYPE_CHECKING:
     from spot.core.registry import Way

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spot.errors import SpotError, TimedOut
-from spot.program.traffic import counter_of
+from spot.program.payload import counter_of
 
 if TYPE_CHECKING:
     from spot import Spot

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from spot.errors import HostUnreachable
-from spot.program.traffic import counter_of
+from spot.program.payload import counter_of
 
 if TYPE_CHECKING:
     from spot import Event, Spot

@@ -16,8 +16,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from spot.errors import HostUnreachable, SpotError
+from spot.program.payload import counter_of, publisher_of
 from spot.program.settings import HISTORY_NONE, HISTORY_STDOUT
-from spot.program.traffic import counter_of, publisher_of
 
 if TYPE_CHECKING:
     from spot.message import Event, Message

@@ -1,10 +1,6 @@
-"""Publishes numbered messages at a rate.
+"""Publishes numbered messages at a rate, to the node's own topics and to those of other nodes.
 
-A payload begins with a decimal counter, which counts from 1 in each life of the program: so
-whoever receives it can tell what was lost, repeated or invented without trusting SPOT's own
-sequence numbers. A counter is never used twice, not even when its publish raised. What goes to
-topics of other nodes also says who published it, and in which of its lives, as others may publish
-there, too, and a message may arrive when its publisher has begun another life.
+A counter is never used twice, not even when its publish raised: payload.py says what for.
 """
 
 from __future__ import annotations
@@ -12,23 +8,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from spot.errors import Closed, SpotError
+from spot.program.payload import Publisher, numbered_payload
 
 if TYPE_CHECKING:
     from spot import Spot
     from spot.program.recorder import Recorder
     from spot.program.settings import ProgramSettings
 
-__all__ = [
-    "Publisher",
-    "Traffic",
-    "counter_of",
-    "numbered_payload",
-    "publish_numbered",
-    "publisher_of",
-]
+__all__ = ["Traffic", "publish_numbered"]
 
 NAP_MIN_S = 0.001
 """A shorter wait costs more than it spreads: at higher rates messages leave in small bursts."""
@@ -36,17 +26,6 @@ IDLE_S = 0.05
 """A publisher without topics looks so often whether it has been given one."""
 BEHIND_MAX_S = 1.0
 """A publisher held up for longer goes on from now, rather than send all it owes at once."""
-_DIGITS_MAX = 20
-_LIFE_BYTES_MAX = 20
-_NAME_BYTES_MAX = 255
-
-
-class Publisher(NamedTuple):
-    """Who published a message to a topic of another node."""
-
-    life: str
-    """What tells this life of the program from its others: letters and digits."""
-    node: str
 
 
 class Traffic:
@@ -108,36 +87,6 @@ class Traffic:
             stopped=self._quiet,
             publisher=publisher,
         )
-
-
-def numbered_payload(counter: int, size: int, publisher: Publisher | None = None) -> bytes:
-    """The counter, a space, and dots up to ``size`` bytes; the counter alone if more don't fit.
-
-    With a publisher: counter, ``@``, life, ``@``, node and a space, even if that is larger than
-    ``size``.
-    """
-    if publisher is not None:
-        return f"{counter}@{publisher.life}@{publisher.node} ".encode().ljust(size, b".")
-    digits = b"%d" % counter
-    return (digits + b" ").ljust(size, b".") if size > len(digits) else digits
-
-
-def counter_of(data: bytes) -> int | None:
-    """The counter that a payload begins with. None: the payload is not a numbered one."""
-    digits = data[:_DIGITS_MAX].split(b" ", 1)[0].split(b"@", 1)[0]
-    return int(digits) if digits.isdigit() else None
-
-
-def publisher_of(data: bytes) -> Publisher | None:
-    """The publisher that a payload tells beside its counter. None: it tells none."""
-    if b"@" not in data[: _DIGITS_MAX + 1]:  # nearly all payloads
-        return None
-    head, space, _ = data[: _DIGITS_MAX + _LIFE_BYTES_MAX + _NAME_BYTES_MAX + 3].partition(b" ")
-    digits, _, rest = head.partition(b"@")
-    life, _, name = rest.partition(b"@")
-    if not (space and name and digits.isdigit() and life.isalnum()):
-        return None
-    return Publisher(life.decode(), name.decode(errors="replace"))
 
 
 def publish_numbered(

@@ -174,7 +174,7 @@ def test_interrupt_reaches_a_thread_that_follows(host: Spot, client: Spot) -> No
     client.subscribe("t")
     other = threading.Thread(target=lambda: client.recv(30))
     other.start()
-    wait_until(lambda: client._driver._leading)
+    wait_until(lambda: client._driver.readers.leading)
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Runs the real core on the simulated network, by the rules of spot/driver.py and transport.py."""
+"""Runs the real core on the simulated network, by the rules of spot/turns.py and transport.py."""
 
 from __future__ import annotations
 

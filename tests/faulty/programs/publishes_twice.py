@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spot import Spot
-from spot.program.traffic import publisher_of
+from spot.program.payload import publisher_of
 from tests.faulty.programs.faulty import EVERY, play
 
 
