@@ -1,25 +1,46 @@
 """The asyncio form: the same calls, awaited.
 
 ``Spot`` here wraps a node of ``spot.Spot``. What can't block is done in place; what may wait runs
-in a worker thread, but ``recv`` waits on the node's descriptor, and ``publish`` takes a thread only
-when a queue is full. An object belongs to the event loop in which it is first awaited.
+in a thread of its own, however many wait, but ``recv`` waits on the node's descriptor, and
+``publish`` takes a thread only when a queue is full. An object belongs to the event loop in which
+it is first awaited.
+
+A call that is cancelled, by ``asyncio.timeout`` or otherwise, stops waiting, and has ended when it
+raises CancelledError. What it did by then stands, and it does nothing more:
+
+- ``recv`` and ``recv_many`` have taken no message.
+- ``publish_many`` leaves open how many of its messages were accepted: the first so many, in order.
+- ``subscribe`` and ``subscribe_pattern`` have subscribed, ``cluster_add`` has added the peer and
+  ``bind`` has bound: the confirmation only is not waited for.
+- ``topic_route`` has registered nothing, unless it was done that moment.
+- ``cluster_sync``, ``wait_for_subscribers``, ``is_healthy`` and ``flush`` change nothing anyway.
+- An iteration over ``events`` is over; one over messages can go on.
+- ``close`` returns at once, and goes on closing.
+
+A task that is cancelled before it has begun to run calls nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Generator, Iterable
+import contextvars
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 from spot import node as sync
+from spot.calls.base import CALLER, Caller
 from spot.calls.publishing import SEND_TIMEOUT
 from spot.config import Config
 from spot.errors import Closed
 from spot.message import Event, Message, Metrics, Peer, View
 
 __all__ = ["Spot"]
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 class Spot:
@@ -68,10 +89,10 @@ class Spot:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_exception(Closed("the node is closed"))
-        await asyncio.to_thread(self._node.close)
+        await _start_thread(self._node.close, daemon=False)
 
     async def bind(self, endpoint: str) -> str:
-        return await asyncio.to_thread(self._node.bind, endpoint)
+        return await _in_thread(self._node, self._node.bind, endpoint)
 
     async def topic_create(
         self, topic: str, *, history_bytes: int | None = None, standby: bool = False
@@ -90,7 +111,8 @@ class Spot:
         timeout: float | None = 1.0,
         replace: bool = False,
     ) -> None:
-        await asyncio.to_thread(
+        await _in_thread(
+            self._node,
             self._node.topic_route,
             topic,
             endpoint,
@@ -109,10 +131,10 @@ class Spot:
         return self._node.list_topics()
 
     async def subscribe(self, topic: str, *, last: int = 0) -> None:
-        await asyncio.to_thread(self._node.subscribe, topic, last=last)
+        await _in_thread(self._node, self._node.subscribe, topic, last=last)
 
     async def subscribe_pattern(self, pattern: str) -> None:
-        await asyncio.to_thread(self._node.subscribe_pattern, pattern)
+        await _in_thread(self._node, self._node.subscribe_pattern, pattern)
 
     async def unsubscribe(self, topic: str) -> None:
         self._node.unsubscribe(topic)
@@ -123,7 +145,7 @@ class Spot:
     async def wait_for_subscribers(
         self, topic: str, count: int = 1, timeout: float | None = None
     ) -> None:
-        await asyncio.to_thread(self._node.wait_for_subscribers, topic, count, timeout)
+        await _in_thread(self._node, self._node.wait_for_subscribers, topic, count, timeout)
 
     async def publish(
         self, topic: str, data: bytes | bytearray | memoryview, *, timeout: Any = SEND_TIMEOUT
@@ -131,7 +153,7 @@ class Spot:
         if self._node._has_room(topic):
             self._node.publish(topic, data, timeout=timeout)
         else:
-            await asyncio.to_thread(self._node.publish, topic, data, timeout=timeout)
+            await _in_thread(self._node, self._node.publish, topic, data, timeout=timeout)
 
     async def publish_many(
         self,
@@ -140,10 +162,10 @@ class Spot:
         *,
         timeout: Any = SEND_TIMEOUT,
     ) -> None:
-        await asyncio.to_thread(self._node.publish_many, topic, payloads, timeout=timeout)
+        await _in_thread(self._node, self._node.publish_many, topic, payloads, timeout=timeout)
 
     async def flush(self, timeout: float | None = None) -> None:
-        await asyncio.to_thread(self._node.flush, timeout)
+        await _in_thread(self._node, self._node.flush, timeout)
 
     async def recv(self, timeout: float | None = None) -> Message | None:
         """As the sync form; a cancelled call takes no message."""
@@ -199,16 +221,16 @@ class Spot:
         return _Messages(self)
 
     async def cluster_add(self, endpoint: str, *, timeout: float | None = None) -> None:
-        await asyncio.to_thread(self._node.cluster_add, endpoint, timeout=timeout)
+        await _in_thread(self._node, self._node.cluster_add, endpoint, timeout=timeout)
 
     async def cluster_remove(self, endpoint: str) -> None:
         self._node.cluster_remove(endpoint)
 
     async def cluster_sync(self, timeout: float | None = 1.0) -> dict[str, frozenset[str]]:
-        return await asyncio.to_thread(self._node.cluster_sync, timeout)
+        return await _in_thread(self._node, self._node.cluster_sync, timeout)
 
     async def is_healthy(self, endpoint: str, timeout: float | None = 0.1) -> bool:
-        return await asyncio.to_thread(self._node.is_healthy, endpoint, timeout)
+        return await _in_thread(self._node, self._node.is_healthy, endpoint, timeout)
 
     async def peers(self) -> tuple[Peer, ...]:
         return self._node.peers()
@@ -221,16 +243,72 @@ class Spot:
 
     def events(self, timeout: float | None = None) -> AsyncIterator[Event]:
         # Listens from this call on, not only once it is iterated over.
-        return _events(self._node.events(timeout))
+        return _events(self._node, self._node.events(timeout))
 
     async def set_hwm(self, sndhwm: int, rcvhwm: int) -> None:
         self._node.set_hwm(sndhwm, rcvhwm)
 
 
-async def _events(happened: Generator[Event, None, None]) -> AsyncIterator[Event]:
+async def _in_thread(
+    node: sync.Spot, call: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
+) -> Result:
+    """A call of the node that may wait. Cancelled, it is called off, and has ended."""
+    caller = Caller()
+
+    def called() -> Result:
+        CALLER.set(caller)
+        return call(*args, **kwargs)
+
+    done = _start_thread(called)
+    try:
+        await asyncio.wait([done])
+    except asyncio.CancelledError:
+        node._call_off(caller)
+        # Nobody asks for what it raises.
+        done.add_done_callback(asyncio.Future.exception)
+        # It waits for nothing any more.
+        await asyncio.wait([done])
+        raise
+    return done.result()
+
+
+def _start_thread(call: Callable[[], Result], *, daemon: bool = True) -> asyncio.Future[Result]:
+    """Calls in a new thread: calls that wait for long, however many, hold up no other."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Result] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            result = context.run(call)
+        except BaseException as error:  # noqa: BLE001  whatever it is, the caller gets it
+            tell(_fail, error)
+        else:
+            tell(_succeed, result)
+
+    def tell(how: Callable[..., None], outcome: object) -> None:
+        # The loop may have been closed meanwhile.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(how, done, outcome)
+
+    threading.Thread(target=work, name="spot-call", daemon=daemon).start()
+    return done
+
+
+def _succeed(done: asyncio.Future[Result], result: Result) -> None:
+    if not done.done():
+        done.set_result(result)
+
+
+def _fail(done: asyncio.Future[Any], error: BaseException) -> None:
+    if not done.done():
+        done.set_exception(error)
+
+
+async def _events(node: sync.Spot, happened: Generator[Event, None, None]) -> AsyncIterator[Event]:
     try:
         while True:
-            event = await asyncio.to_thread(next, happened, None)
+            event = await _in_thread(node, next, happened, None)
             if event is None:
                 return
             yield event

@@ -221,7 +221,7 @@ class PublishingCalls(Calls):
         if room > 0:
             return room
         driver.flush_lanes()
-        room = driver.wait(lambda: self._room(topic), until)
+        room = self._wait(lambda: self._room(topic), until)
         self._tell_unknown(topic)
         if room > 0:
             return room
@@ -339,11 +339,11 @@ class PublishingCalls(Calls):
             driver.check_open()
             driver.flush_lanes()
             nodes = self._cluster.nodes
-            sent = driver.wait(lambda: not any(link.has_unsent for link in nodes.values()), until)
+            sent = self._wait(lambda: not any(link.has_unsent for link in nodes.values()), until)
             nonces = [self._cluster.ping(link) for link in nodes.values()] if sent else []
             driver.turns.act()
             pings = self._cluster.pings
-            if not sent or not driver.wait(lambda: not any(n in pings for n in nonces), until):
+            if not sent or not self._wait(lambda: not any(n in pings for n in nonces), until):
                 slow = sorted(
                     {link.node for link in nodes.values() if link.has_unsent}
                     | {pings[nonce].node for nonce in nonces if nonce in pings}
