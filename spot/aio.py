@@ -9,6 +9,8 @@ A call that is cancelled, by ``asyncio.timeout`` or otherwise, stops waiting, an
 raises CancelledError. What it did by then stands, and it does nothing more:
 
 - ``recv`` and ``recv_many`` have taken no message.
+- ``publish`` was not accepted: its message never arrives. Those that go on waiting for room in a
+  topic get it in the order in which they were called.
 - ``publish_many`` leaves open how many of its messages were accepted: the first so many, in order.
 - ``subscribe`` and ``subscribe_pattern`` have subscribed, ``cluster_add`` has added the peer and
   ``bind`` has bound: the confirmation only is not waited for.
@@ -26,13 +28,14 @@ import asyncio
 import contextlib
 import contextvars
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from spot import node as sync
 from spot.calls.base import CALLER, Caller
-from spot.calls.publishing import SEND_TIMEOUT
+from spot.calls.publishing import NO_WAIT, SEND_TIMEOUT, WouldWait
 from spot.config import Config
 from spot.errors import Closed
 from spot.message import Event, Message, Metrics, Peer, View
@@ -51,6 +54,8 @@ class Spot:
     def __init__(self, config: Config | None = None, **settings: Any) -> None:
         self._node = sync.Spot(config, **settings)
         self._waiters: set[asyncio.Future[None]] = set()
+        # The topics for whose room publishes wait.
+        self._queues: dict[str, _Queue] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -150,10 +155,41 @@ class Spot:
     async def publish(
         self, topic: str, data: bytes | bytearray | memoryview, *, timeout: Any = SEND_TIMEOUT
     ) -> None:
-        if self._node._has_room(topic):
-            self._node.publish(topic, data, timeout=timeout)
-        else:
-            await _in_thread(self._node, self._node.publish, topic, data, timeout=timeout)
+        # Who comes while others wait goes behind them.
+        if topic not in self._queues:
+            try:
+                self._node.publish(topic, data, timeout=NO_WAIT)
+                return
+            except WouldWait:
+                pass
+        await self._publish_in_turn(topic, data, timeout)
+
+    async def _publish_in_turn(self, topic: str, data: Any, timeout: Any) -> None:
+        """The thread waits for room only: the message is published here, or, cancelled, never."""
+        node = self._node
+        data = node._checked_payload(data)
+        until = node._send_until(timeout)
+        left = None if until is None else until - time.monotonic()
+        if left is not None and left <= 0:
+            node.publish(topic, data, timeout=0)
+            return
+        queue = self._queues.setdefault(topic, _Queue())
+        queue.length += 1
+        try:
+            async with asyncio.timeout(left), queue.turn:
+                while True:
+                    try:
+                        node.publish(topic, data, timeout=NO_WAIT)
+                        return
+                    except WouldWait:
+                        await _in_thread(node, node._await_room, topic)
+        except TimeoutError:
+            # It goes on as ``overflow`` says.
+            node.publish(topic, data, timeout=0)
+        finally:
+            queue.length -= 1
+            if not queue.length:
+                del self._queues[topic]
 
     async def publish_many(
         self,
@@ -247,6 +283,14 @@ class Spot:
 
     async def set_hwm(self, sndhwm: int, rcvhwm: int) -> None:
         self._node.set_hwm(sndhwm, rcvhwm)
+
+
+class _Queue:
+    """Publishes that wait for room in one topic, each for its turn to be the one that asks."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.length = 0
 
 
 async def _in_thread(

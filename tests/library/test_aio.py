@@ -466,6 +466,104 @@ def test_subscribe_that_is_cancelled_has_subscribed() -> None:
     run(test)
 
 
+def test_publish_that_is_cancelled_never_arrives() -> None:
+    """Waiting for room, or in line behind one that does; whatever comes after it is in order."""
+
+    async def test() -> None:
+        host, node, accepted = await full_pair()
+        first, second, third, fourth = (
+            asyncio.ensure_future(host.publish("t", data, timeout=None))
+            for data in (b"first", b"second", b"third", b"fourth")
+        )
+        await asyncio.wait([first, second, third, fourth], timeout=0.1)
+        for task in (first, third):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        for _ in range(5):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await host.publish("t", b"cut off", timeout=None)
+        assert await data_of(node, accepted) == [b"%d" % at for at in range(accepted)]
+        await second
+        await fourth
+        await host.publish("t", b"last")
+        assert await data_of(node, 3) == [b"second", b"fourth", b"last"]
+        assert await node.recv(0.1) is None
+        assert not host._queues
+        await host.close()
+        await node.close()
+
+    run(test)
+
+
+def test_cancelled_publishes_never_arrive_while_there_is_little_room() -> None:
+    """Cancelled at any point, with a reader that makes room all the time."""
+
+    async def test() -> None:
+        host, node, accepted = await full_pair()
+        found: list[bytes] = []
+
+        async def read() -> None:
+            while not found or found[-1] != b"end":
+                found.extend(await data_of(node, 1))
+                await asyncio.sleep(0.001)
+
+        reading = asyncio.ensure_future(read())
+        expected = [b"%d" % at for at in range(accepted)]
+        for at in range(300):
+            data = b"more %d" % at
+            publishing = asyncio.ensure_future(host.publish("t", data, timeout=None))
+            await asyncio.wait([publishing], timeout=(0.0005, 0.002, None)[at % 3])
+            publishing.cancel()
+            await asyncio.wait([publishing])
+            if not publishing.cancelled():
+                expected.append(data)
+        await host.publish("t", b"end", timeout=None)
+        await reading
+        assert found == [*expected, b"end"]
+        await host.close()
+        await node.close()
+
+    run(test)
+
+
+def test_publishes_wait_in_line_each_for_its_time() -> None:
+    """Room goes to who waits longest; who waits behind others may give up before them."""
+
+    async def test() -> None:
+        host, node, accepted = await full_pair(overflow="error")
+        tasks = [
+            asyncio.ensure_future(host.publish("t", b"line %d" % at, timeout=None))
+            for at in range(50)
+        ]
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        with pytest.raises(QueueFull):
+            await host.publish("t", b"hasty", timeout=0.1)
+        assert 0.09 < time.monotonic() - began < 2
+        found = await data_of(node, accepted + 50)
+        await asyncio.gather(*tasks)
+        assert found[accepted:] == [b"line %d" % at for at in range(50)]
+        await host.close()
+        await node.close()
+
+    run(test)
+
+
+def test_publish_whose_time_is_up_sets_the_slow_subscriber_aside() -> None:
+    """As ``overflow`` says, in the asyncio form as in the other."""
+
+    async def test() -> None:
+        host, node, accepted = await full_pair()
+        await host.publish("t", b"after", timeout=0.05)
+        assert (await data_of(node, accepted + 1))[-1] == b"after"
+        await host.close()
+        await node.close()
+
+    run(test)
+
+
 def test_close_that_is_cancelled_goes_on() -> None:
     """Its task ends at once, and the node for all that."""
 
