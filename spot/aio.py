@@ -1,25 +1,49 @@
 """The asyncio form: the same calls, awaited.
 
 ``Spot`` here wraps a node of ``spot.Spot``. What can't block is done in place; what may wait runs
-in a worker thread, but ``recv`` waits on the node's descriptor, and ``publish`` takes a thread only
-when a queue is full. An object belongs to the event loop in which it is first awaited.
+in a thread of its own, however many wait, but ``recv`` waits on the node's descriptor, and
+``publish`` takes a thread only when a queue is full. An object belongs to the event loop in which
+it is first awaited.
+
+A call that is cancelled, by ``asyncio.timeout`` or otherwise, stops waiting, and has ended when it
+raises CancelledError. What it did by then stands, and it does nothing more:
+
+- ``recv`` and ``recv_many`` have taken no message.
+- ``publish`` was not accepted: its message never arrives. Those that go on waiting for room in a
+  topic get it in the order in which they were called.
+- ``publish_many`` leaves open how many of its messages were accepted: the first so many, in order.
+- ``subscribe`` and ``subscribe_pattern`` have subscribed, ``cluster_add`` has added the peer and
+  ``bind`` has bound: the confirmation only is not waited for.
+- ``topic_route`` has registered nothing, unless it was done that moment.
+- ``cluster_sync``, ``wait_for_subscribers``, ``is_healthy`` and ``flush`` change nothing anyway.
+- An iteration over ``events`` is over; one over messages can go on.
+- ``close`` returns at once, and goes on closing.
+
+A task that is cancelled before it has begun to run calls nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Generator, Iterable
+import contextvars
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 from spot import node as sync
-from spot.calls.publishing import SEND_TIMEOUT
+from spot.calls.base import CALLER, Caller
+from spot.calls.publishing import NO_WAIT, SEND_TIMEOUT, WouldWait
 from spot.config import Config
 from spot.errors import Closed
 from spot.message import Event, Message, Metrics, Peer, View
 
 __all__ = ["Spot"]
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 class Spot:
@@ -30,6 +54,8 @@ class Spot:
     def __init__(self, config: Config | None = None, **settings: Any) -> None:
         self._node = sync.Spot(config, **settings)
         self._waiters: set[asyncio.Future[None]] = set()
+        # The topics for whose room publishes wait.
+        self._queues: dict[str, _Queue] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,10 +94,10 @@ class Spot:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_exception(Closed("the node is closed"))
-        await asyncio.to_thread(self._node.close)
+        await _start_thread(self._node.close, daemon=False)
 
     async def bind(self, endpoint: str) -> str:
-        return await asyncio.to_thread(self._node.bind, endpoint)
+        return await _in_thread(self._node, self._node.bind, endpoint)
 
     async def topic_create(
         self, topic: str, *, history_bytes: int | None = None, standby: bool = False
@@ -90,7 +116,8 @@ class Spot:
         timeout: float | None = 1.0,
         replace: bool = False,
     ) -> None:
-        await asyncio.to_thread(
+        await _in_thread(
+            self._node,
             self._node.topic_route,
             topic,
             endpoint,
@@ -109,10 +136,10 @@ class Spot:
         return self._node.list_topics()
 
     async def subscribe(self, topic: str, *, last: int = 0) -> None:
-        await asyncio.to_thread(self._node.subscribe, topic, last=last)
+        await _in_thread(self._node, self._node.subscribe, topic, last=last)
 
     async def subscribe_pattern(self, pattern: str) -> None:
-        await asyncio.to_thread(self._node.subscribe_pattern, pattern)
+        await _in_thread(self._node, self._node.subscribe_pattern, pattern)
 
     async def unsubscribe(self, topic: str) -> None:
         self._node.unsubscribe(topic)
@@ -123,15 +150,46 @@ class Spot:
     async def wait_for_subscribers(
         self, topic: str, count: int = 1, timeout: float | None = None
     ) -> None:
-        await asyncio.to_thread(self._node.wait_for_subscribers, topic, count, timeout)
+        await _in_thread(self._node, self._node.wait_for_subscribers, topic, count, timeout)
 
     async def publish(
         self, topic: str, data: bytes | bytearray | memoryview, *, timeout: Any = SEND_TIMEOUT
     ) -> None:
-        if self._node._has_room(topic):
-            self._node.publish(topic, data, timeout=timeout)
-        else:
-            await asyncio.to_thread(self._node.publish, topic, data, timeout=timeout)
+        # Who comes while others wait goes behind them.
+        if topic not in self._queues:
+            try:
+                self._node.publish(topic, data, timeout=NO_WAIT)
+                return
+            except WouldWait:
+                pass
+        await self._publish_in_turn(topic, data, timeout)
+
+    async def _publish_in_turn(self, topic: str, data: Any, timeout: Any) -> None:
+        """The thread waits for room only: the message is published here, or, cancelled, never."""
+        node = self._node
+        data = node._checked_payload(data)
+        until = node._send_until(timeout)
+        left = None if until is None else until - time.monotonic()
+        if left is not None and left <= 0:
+            node.publish(topic, data, timeout=0)
+            return
+        queue = self._queues.setdefault(topic, _Queue())
+        queue.length += 1
+        try:
+            async with asyncio.timeout(left), queue.turn:
+                while True:
+                    try:
+                        node.publish(topic, data, timeout=NO_WAIT)
+                        return
+                    except WouldWait:
+                        await _in_thread(node, node._await_room, topic)
+        except TimeoutError:
+            # It goes on as ``overflow`` says.
+            node.publish(topic, data, timeout=0)
+        finally:
+            queue.length -= 1
+            if not queue.length:
+                del self._queues[topic]
 
     async def publish_many(
         self,
@@ -140,10 +198,10 @@ class Spot:
         *,
         timeout: Any = SEND_TIMEOUT,
     ) -> None:
-        await asyncio.to_thread(self._node.publish_many, topic, payloads, timeout=timeout)
+        await _in_thread(self._node, self._node.publish_many, topic, payloads, timeout=timeout)
 
     async def flush(self, timeout: float | None = None) -> None:
-        await asyncio.to_thread(self._node.flush, timeout)
+        await _in_thread(self._node, self._node.flush, timeout)
 
     async def recv(self, timeout: float | None = None) -> Message | None:
         """As the sync form; a cancelled call takes no message."""
@@ -199,16 +257,16 @@ class Spot:
         return _Messages(self)
 
     async def cluster_add(self, endpoint: str, *, timeout: float | None = None) -> None:
-        await asyncio.to_thread(self._node.cluster_add, endpoint, timeout=timeout)
+        await _in_thread(self._node, self._node.cluster_add, endpoint, timeout=timeout)
 
     async def cluster_remove(self, endpoint: str) -> None:
         self._node.cluster_remove(endpoint)
 
     async def cluster_sync(self, timeout: float | None = 1.0) -> dict[str, frozenset[str]]:
-        return await asyncio.to_thread(self._node.cluster_sync, timeout)
+        return await _in_thread(self._node, self._node.cluster_sync, timeout)
 
     async def is_healthy(self, endpoint: str, timeout: float | None = 0.1) -> bool:
-        return await asyncio.to_thread(self._node.is_healthy, endpoint, timeout)
+        return await _in_thread(self._node, self._node.is_healthy, endpoint, timeout)
 
     async def peers(self) -> tuple[Peer, ...]:
         return self._node.peers()
@@ -221,16 +279,80 @@ class Spot:
 
     def events(self, timeout: float | None = None) -> AsyncIterator[Event]:
         # Listens from this call on, not only once it is iterated over.
-        return _events(self._node.events(timeout))
+        return _events(self._node, self._node.events(timeout))
 
     async def set_hwm(self, sndhwm: int, rcvhwm: int) -> None:
         self._node.set_hwm(sndhwm, rcvhwm)
 
 
-async def _events(happened: Generator[Event, None, None]) -> AsyncIterator[Event]:
+class _Queue:
+    """Publishes that wait for room in one topic, each for its turn to be the one that asks."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.length = 0
+
+
+async def _in_thread(
+    node: sync.Spot, call: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
+) -> Result:
+    """A call of the node that may wait. Cancelled, it is called off, and has ended."""
+    caller = Caller()
+
+    def called() -> Result:
+        CALLER.set(caller)
+        return call(*args, **kwargs)
+
+    done = _start_thread(called)
+    try:
+        await asyncio.wait([done])
+    except asyncio.CancelledError:
+        node._call_off(caller)
+        # Nobody asks for what it raises.
+        done.add_done_callback(asyncio.Future.exception)
+        # It waits for nothing any more.
+        await asyncio.wait([done])
+        raise
+    return done.result()
+
+
+def _start_thread(call: Callable[[], Result], *, daemon: bool = True) -> asyncio.Future[Result]:
+    """Calls in a new thread: calls that wait for long, however many, hold up no other."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Result] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            result = context.run(call)
+        except BaseException as error:  # noqa: BLE001  whatever it is, the caller gets it
+            tell(_fail, error)
+        else:
+            tell(_succeed, result)
+
+    def tell(how: Callable[..., None], outcome: object) -> None:
+        # The loop may have been closed meanwhile.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(how, done, outcome)
+
+    threading.Thread(target=work, name="spot-call", daemon=daemon).start()
+    return done
+
+
+def _succeed(done: asyncio.Future[Result], result: Result) -> None:
+    if not done.done():
+        done.set_result(result)
+
+
+def _fail(done: asyncio.Future[Any], error: BaseException) -> None:
+    if not done.done():
+        done.set_exception(error)
+
+
+async def _events(node: sync.Spot, happened: Generator[Event, None, None]) -> AsyncIterator[Event]:
     try:
         while True:
-            event = await asyncio.to_thread(next, happened, None)
+            event = await _in_thread(node, next, happened, None)
             if event is None:
                 return
             yield event

@@ -48,7 +48,7 @@ class ObservingCalls(ReceivingCalls):
                     if driver.closing and not happened:
                         return
                     try:
-                        if not driver.wait(lambda: bool(happened), deadline(timeout)):
+                        if not self._wait(lambda: bool(happened), deadline(timeout)):
                             return
                     except Closed:
                         return

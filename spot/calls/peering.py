@@ -45,7 +45,7 @@ class PeeringCalls(Calls):
             driver.readers.wake()
             if timeout is None:
                 return
-            driver.wait(lambda: dial.is_linked or dial.refused is not None, until)
+            self._wait(lambda: dial.is_linked or dial.refused is not None, until)
             if not dial.is_linked:
                 raise HostUnreachable(
                     f"peer {endpoint} did not greet within {timeout} s: "
@@ -85,7 +85,7 @@ class PeeringCalls(Calls):
             sync = self._cluster.start_sync()
             try:
                 driver.turns.act()
-                driver.wait(
+                self._wait(
                     lambda: (
                         not self._cluster.sync_answers(sync)[1] and not self._cluster.is_awaiting()
                     ),
@@ -117,7 +117,7 @@ class PeeringCalls(Calls):
                 return False
             nonce = self._cluster.ping(link)
             driver.turns.act()
-            driver.wait(lambda: nonce not in self._cluster.pings, until)
+            self._wait(lambda: nonce not in self._cluster.pings, until)
             return (
                 nonce not in self._cluster.pings
                 and link.is_up

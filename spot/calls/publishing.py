@@ -18,7 +18,6 @@ from spot.errors import (
     MessageTooLarge,
     NoQuorum,
     QueueFull,
-    SpotError,
     TimedOut,
     TopicNotFound,
 )
@@ -40,6 +39,17 @@ class _SettingTimeout:
 
 
 SEND_TIMEOUT = _SettingTimeout()
+
+
+class _NoWait(_SettingTimeout):
+    """For ``publish``: where it would have to wait it raises WouldWait, and changes nothing."""
+
+
+NO_WAIT = _NoWait()
+
+
+class WouldWait(Exception):
+    """There is no room for a publish that must not wait."""
 
 
 class PublishingCalls(Calls):
@@ -112,7 +122,7 @@ class PublishingCalls(Calls):
         driver = self._driver
         with driver.lock:
             driver.check_open()
-            self._wait_for_room(topic, until)
+            self._wait_for_room(topic, until, may_wait=timeout is not NO_WAIT)
             self._check_host_takes(topic, len(payload))
             lane = self._lane_of[topic]
             large = len(payload) > LANE_BYTES // 8
@@ -129,16 +139,12 @@ class PublishingCalls(Calls):
             elif not driver.lanes.armed:
                 driver.lanes.arm()
 
-    def _has_room(self, topic: str) -> bool:
-        """Whether a publish to the topic would not wait now (it may raise at once)."""
-        lane = self._lane_of.get(topic)
-        if lane is not None and len(lane.buffer) < lane.limit:
-            return True
+    def _await_room(self, topic: str) -> None:
+        """Waits until the topic takes a message, for as long as it takes, and publishes none."""
         with self._driver.lock:
-            try:
-                return self._room(topic) > 0
-            except SpotError:
-                return True
+            self._driver.check_open()
+            self._driver.flush_lanes()
+            self._wait(lambda: self._room(topic) > 0, None)
 
     def publish_many(
         self,
@@ -217,15 +223,17 @@ class PublishingCalls(Calls):
             self._config.send_timeout if isinstance(timeout, _SettingTimeout) else timeout
         )
 
-    def _wait_for_room(self, topic: str, until: float | None) -> int:
+    def _wait_for_room(self, topic: str, until: float | None, *, may_wait: bool = True) -> int:
         """Lock held. How many messages the topic takes now, at least one; the lane is there."""
         driver = self._driver
         self._tell_unknown(topic)
         room = self._room(topic)
         if room > 0:
             return room
+        if not may_wait:
+            raise WouldWait
         driver.flush_lanes()
-        room = driver.wait(lambda: self._room(topic), until)
+        room = self._wait(lambda: self._room(topic), until)
         self._tell_unknown(topic)
         if room > 0:
             return room
@@ -343,11 +351,11 @@ class PublishingCalls(Calls):
             driver.check_open()
             driver.flush_lanes()
             nodes = self._cluster.nodes
-            sent = driver.wait(lambda: not any(link.has_unsent for link in nodes.values()), until)
+            sent = self._wait(lambda: not any(link.has_unsent for link in nodes.values()), until)
             nonces = [self._cluster.ping(link) for link in nodes.values()] if sent else []
             driver.turns.act()
             pings = self._cluster.pings
-            if not sent or not driver.wait(lambda: not any(n in pings for n in nonces), until):
+            if not sent or not self._wait(lambda: not any(n in pings for n in nonces), until):
                 slow = sorted(
                     {link.node for link in nodes.values() if link.has_unsent}
                     | {pings[nonce].node for nonce in nonces if nonce in pings}

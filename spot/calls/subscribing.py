@@ -69,7 +69,7 @@ class SubscribingCalls(Calls):
         self._driver.turns.act()
         if nonces:
             until = time.monotonic() + self._config.sync_timeout
-            self._driver.wait(
+            self._wait(
                 lambda: (
                     not any(nonce in pings for nonce in nonces)
                     and not any(link.awaiting for link in links)
@@ -112,7 +112,7 @@ class SubscribingCalls(Calls):
                 hosted = registry.local.get(topic)
                 return hosted is not None and len(hosted.links) + hosted.local >= count
 
-            if not driver.wait(enough, until):
+            if not self._wait(enough, until):
                 raise TimedOut(
                     f"topic {topic!r} did not get {count} subscribers in {timeout} s", topic=topic
                 )

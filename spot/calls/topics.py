@@ -109,7 +109,7 @@ class TopicCalls(Calls):
                 cluster.add_peer(named, time.monotonic())
             driver.turns.act()
             try:
-                driver.wait(lambda: self._synced_link(endpoint), until)
+                self._wait(lambda: self._synced_link(endpoint), until)
                 links = [self._synced_link(named) for named in endpoints]
                 at = self._first_host(topic, endpoints, links, replace)
                 if at is None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import errno
 import inspect
+import socket
+import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -34,6 +37,47 @@ async def pair(**settings: Any) -> tuple[aio.Spot, aio.Spot]:
     node = aio.Spot(node_id="node", cluster=host.endpoints, linger=0.2, **settings)
     await node.cluster_sync()
     return host, node
+
+
+async def full_pair(**settings: Any) -> tuple[aio.Spot, aio.Spot, int]:
+    """A host of topic t whose queue is full, its subscriber, and how many it has accepted."""
+    settings = {"linger": 0, "sndhwm": 10} | settings
+    host = aio.Spot(node_id="host", bind=[ANY_PORT], topics=["t"], **settings)
+    node = aio.Spot(node_id="node", cluster=host.endpoints, rcvhwm=10, linger=0)
+    await node.cluster_sync()
+    await node.subscribe("t")
+    accepted = 0
+    while accepted < 1000:
+        publishing = asyncio.ensure_future(host.publish("t", b"%d" % accepted, timeout=None))
+        done, _ = await asyncio.wait([publishing], timeout=0.2)
+        if not done:
+            publishing.cancel()
+            await asyncio.wait([publishing])
+            break
+        accepted += 1
+    return host, node, accepted
+
+
+async def data_of(node: aio.Spot, count: int) -> list[bytes]:
+    """The next messages, so many."""
+    found = [await node.recv(5) for _ in range(count)]
+    return [message.data for message in found if message]
+
+
+async def becomes(ready: Callable[[], object], seconds: float = 5) -> None:
+    """Waits until it is true."""
+    async with asyncio.timeout(seconds):
+        while not ready():  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(0.01)
+
+
+def calling_threads() -> set[threading.Thread]:
+    """The threads that were there for calls of spot.aio, the loop's executor's among them."""
+    return {
+        thread
+        for thread in threading.enumerate()
+        if thread.name.startswith(("spot-call", "asyncio_"))
+    }
 
 
 def test_calls_are_those_of_the_sync_form() -> None:
@@ -228,33 +272,19 @@ def test_publish_waits_for_room_without_blocking_the_loop() -> None:
     """A full queue holds up the task that publishes, and nobody else."""
 
     async def test() -> None:
-        host = aio.Spot(bind=[ANY_PORT], topics=["t"], sndhwm=10, overflow="error", linger=0)
-        node = aio.Spot(cluster=host.endpoints, rcvhwm=10)
-        await node.cluster_sync()
-        await node.subscribe("t")
-        accepted = 0
-
-        async def fill() -> None:
-            nonlocal accepted
-            while accepted < 1000:
-                await host.publish("t", b"%d" % accepted, timeout=0.2)
-                accepted += 1
-
+        host, node, accepted = await full_pair(overflow="error")
         with pytest.raises(QueueFull):
-            await fill()
+            await host.publish("t", b"hasty", timeout=0.2)
+        with pytest.raises(QueueFull):
+            await host.publish("t", b"hastier", timeout=0)
         task = asyncio.create_task(host.publish("t", b"patient", timeout=10))
         began = time.monotonic()
         await asyncio.sleep(0.1)
         assert time.monotonic() - began < 1
         assert not task.done()
-        data = [
-            message.data for message in [await node.recv(5) for _ in range(accepted)] if message
-        ]
-        assert data == [b"%d" % at for at in range(accepted)]
+        assert await data_of(node, accepted) == [b"%d" % at for at in range(accepted)]
         await task
-        last = await node.recv(5)
-        assert last is not None
-        assert last.data == b"patient"
+        assert await data_of(node, 1) == [b"patient"]
         await host.close()
         await node.close()
 
@@ -352,3 +382,246 @@ def test_thousands_of_messages_one_at_a_time() -> None:
         await node.close()
 
     run(test)
+
+
+def test_calls_that_wait_hold_up_no_other() -> None:
+    """However many wait: others have their answers, and close comes through and wakes them."""
+
+    async def test() -> None:
+        host, node = await pair()
+        waiting = [asyncio.ensure_future(host.wait_for_subscribers("t", 9)) for _ in range(100)]
+        try:
+            async with asyncio.timeout(5):
+                assert await host.is_healthy("node", timeout=2)
+                await host.bind(ANY_PORT)
+                await host.cluster_sync(2)
+                await host.close()
+                results = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(result) for result in results] == [Closed] * 100
+        finally:
+            # The threads of the loop's executor would keep it from ending.
+            host._node.close()
+        await node.close()
+
+    run(test)
+
+
+def test_cancelled_calls_end_with_their_threads() -> None:
+    """Whatever they wait for, and without changing it."""
+
+    async def test() -> None:
+        host, node, _ = await full_pair()
+        await host.topic_create("u")
+        await becomes(lambda: not calling_threads())
+        await node.cluster_add("tcp://127.0.0.1:9")
+        silent = socket.create_server(("127.0.0.1", 0))
+        endpoint = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        events = host.events()
+        calls: list[Awaitable[object]] = [
+            host.wait_for_subscribers("t", 9),
+            host.publish("t", b"x", timeout=None),
+            host.publish_many("t", [b"x", b"y"], timeout=None),
+            host.flush(),
+            node.cluster_sync(None),
+            node.topic_route("nowhere", endpoint, timeout=None),
+            node.cluster_add(endpoint.replace("127.0.0.1", "localhost"), timeout=60),
+            anext(events),
+        ]
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        await becomes(lambda: len(calling_threads()) == len(calls))
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        assert [type(result) for result in results] == [asyncio.CancelledError] * len(calls)
+        await becomes(lambda: not calling_threads())
+        assert not host._node._driver.telling.listeners
+        peers = {peer.endpoint for peer in await node.peers()}
+        # That of the route was taken back, that of cluster_add stays.
+        assert endpoint not in peers
+        assert endpoint.replace("127.0.0.1", "localhost") in peers
+        await host.close()
+        await node.close()
+        silent.close()
+
+    run(test)
+
+
+def test_subscribe_that_is_cancelled_has_subscribed() -> None:
+    """Only the confirmation was not waited for."""
+
+    async def test() -> None:
+        host, node = await pair()
+        for call in (node.subscribe("t"), node.subscribe_pattern("u*")):
+            task = asyncio.ensure_future(call)
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        await node.unsubscribe_pattern("u*")
+        await host.wait_for_subscribers("t", timeout=5)
+        await host.publish("t", b"x")
+        assert await data_of(node, 1) == [b"x"]
+        await host.close()
+        await node.close()
+
+    run(test)
+
+
+def test_publish_that_is_cancelled_never_arrives() -> None:
+    """Waiting for room, or in line behind one that does; whatever comes after it is in order."""
+
+    async def test() -> None:
+        host, node, accepted = await full_pair()
+        first, second, third, fourth = (
+            asyncio.ensure_future(host.publish("t", data, timeout=None))
+            for data in (b"first", b"second", b"third", b"fourth")
+        )
+        await asyncio.wait([first, second, third, fourth], timeout=0.1)
+        for task in (first, third):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        for _ in range(5):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await host.publish("t", b"cut off", timeout=None)
+        assert await data_of(node, accepted) == [b"%d" % at for at in range(accepted)]
+        await second
+        await fourth
+        await host.publish("t", b"last")
+        assert await data_of(node, 3) == [b"second", b"fourth", b"last"]
+        assert await node.recv(0.1) is None
+        assert not host._queues
+        await host.close()
+        await node.close()
+
+    run(test)
+
+
+def test_cancelled_publishes_never_arrive_while_there_is_little_room() -> None:
+    """Cancelled at any point, with a reader that makes room all the time."""
+
+    async def test() -> None:
+        host, node, accepted = await full_pair()
+        found: list[bytes] = []
+
+        async def read() -> None:
+            while not found or found[-1] != b"end":
+                found.extend(await data_of(node, 1))
+                await asyncio.sleep(0.001)
+
+        reading = asyncio.ensure_future(read())
+        expected = [b"%d" % at for at in range(accepted)]
+        for at in range(300):
+            data = b"more %d" % at
+            publishing = asyncio.ensure_future(host.publish("t", data, timeout=None))
+            await asyncio.wait([publishing], timeout=(0.0005, 0.002, None)[at % 3])
+            publishing.cancel()
+            await asyncio.wait([publishing])
+            if not publishing.cancelled():
+                expected.append(data)
+        await host.publish("t", b"end", timeout=None)
+        await reading
+        assert found == [*expected, b"end"]
+        await host.close()
+        await node.close()
+
+    run(test)
+
+
+def test_publishes_wait_in_line_each_for_its_time() -> None:
+    """Room goes to who waits longest; who waits behind others may give up before them."""
+
+    async def test() -> None:
+        host, node, accepted = await full_pair(overflow="error")
+        tasks = [
+            asyncio.ensure_future(host.publish("t", b"line %d" % at, timeout=None))
+            for at in range(50)
+        ]
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        with pytest.raises(QueueFull):
+            await host.publish("t", b"hasty", timeout=0.1)
+        assert 0.09 < time.monotonic() - began < 2
+        found = await data_of(node, accepted + 50)
+        await asyncio.gather(*tasks)
+        assert found[accepted:] == [b"line %d" % at for at in range(50)]
+        await host.close()
+        await node.close()
+
+    run(test)
+
+
+def test_publish_whose_time_is_up_sets_the_slow_subscriber_aside() -> None:
+    """As ``overflow`` says, in the asyncio form as in the other."""
+
+    async def test() -> None:
+        host, node, accepted = await full_pair()
+        await host.publish("t", b"after", timeout=0.05)
+        assert (await data_of(node, accepted + 1))[-1] == b"after"
+        await host.close()
+        await node.close()
+
+    run(test)
+
+
+def test_close_that_is_cancelled_goes_on() -> None:
+    """Its task ends at once, and the node for all that."""
+
+    async def test() -> None:
+        host, node, _ = await full_pair(linger=0.3)
+        closing = asyncio.ensure_future(host.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        await becomes(lambda: host.closed)
+        assert calling_threads()
+        await becomes(lambda: not calling_threads())
+        with pytest.raises(Closed):
+            await host.metrics()
+        await node.close()
+
+    run(test)
+
+
+def test_calls_in_threads_have_the_context_of_their_task() -> None:
+    """As those of asyncio.to_thread."""
+    name = contextvars.ContextVar("name", default=b"nobody")
+
+    async def test() -> None:
+        def payloads() -> Iterator[bytes]:
+            yield name.get()
+            name.set(b"elsewhere")
+
+        host, node = await pair()
+        await node.subscribe("t")
+        name.set(b"me")
+        await host.publish_many("t", payloads())
+        assert await data_of(node, 1) == [b"me"]
+        assert name.get() == b"me"
+        await host.close()
+        await node.close()
+
+    run(test)
+
+
+def test_loop_that_is_closed_while_a_call_waits() -> None:
+    """Nobody is there to be told: the thread ends in silence, and the node closes."""
+    loop = asyncio.new_event_loop()
+    host = aio.Spot(topics=["t"])
+
+    async def leave_waiting() -> asyncio.Task[None]:
+        waiting = asyncio.ensure_future(host.wait_for_subscribers("t"))
+        await becomes(calling_threads)
+        return waiting
+
+    waiting = loop.run_until_complete(leave_waiting())
+    loop.close()
+    threads = calling_threads()
+    host._node.close()
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive()
+    assert not waiting.done()
+    # Python would complain of it.
+    waiting._log_destroy_pending = False  # type: ignore[attr-defined]
