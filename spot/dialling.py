@@ -60,6 +60,9 @@ class Dialling:
     def _connect(self, conn: bytes, address: str, now: float) -> None:
         if conn not in self._cluster.links:
             return
+        if self._transport.is_bound(address):
+            self._cluster.itself(conn, now)
+            return
         try:
             other = self._transport.connect(conn, address)
         except OSError as error:

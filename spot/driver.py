@@ -77,6 +77,7 @@ class Driver:
         self.current: deque[Message] = deque()
         self.closing = False
         self.closed = False
+        self._is_parents = False
         self._dirty = self.lanes.dirty
         self._inside: set[int] = set()
         self._abandoned = False
@@ -99,6 +100,10 @@ class Driver:
 
     def check_open(self) -> None:
         """Raises Closed once ``close`` was called, here or by another thread."""
+        if self._is_parents:
+            raise Closed(
+                "the node belongs to the parent of this forked process: make one of its own here"
+            )
         if self.closing:
             raise Closed("the node is closed")
 
@@ -303,7 +308,7 @@ class Driver:
 
     def end_in_child(self) -> None:
         """After a fork: the sockets and threads are the parent's, the child's node is closed."""
-        self.closing = self.closed = True
+        self.closing = self.closed = self._is_parents = True
         self.lock = self.readers.lock = Guard(self.readers.wake_leader)
         self.lanes.of_topic.clear()
         self.current.clear()

@@ -39,6 +39,11 @@ class Spot(
     def __init__(self, config: Config | None = None, **settings: Any) -> None:
         if config is None:
             config = Config.from_env(**settings)
+        elif not isinstance(config, Config):
+            raise TypeError(
+                f"config must be a Config, not {type(config).__name__}: "
+                "give single settings by keyword"
+            )
         elif settings:
             config = config.with_settings(**settings)
         super().__init__(config, config.node_id or f"{_host_name()}-{secrets.token_hex(4)}")
@@ -60,6 +65,7 @@ class Spot(
             raise
 
     def __enter__(self) -> Self:
+        self._driver.check_open()
         return self
 
     def __exit__(

@@ -12,6 +12,7 @@ import errno
 import ipaddress
 import os
 import socket
+import stat
 import struct
 import threading
 import time
@@ -153,20 +154,24 @@ class Transport:
     def endpoints(self) -> tuple[str, ...]:
         return tuple(self._bound.values())
 
+    def is_bound(self, address: str) -> bool:
+        """Whether it is an address of this node. It must not be dialled: libzmq keeps what was
+        bound and what was dialled by its text, and ends all of the same text at once.
+        """
+        return address in self._bound.values()
+
     def bind(self, endpoint: Endpoint) -> str:
         """Binds, and returns the endpoint with its port resolved."""
         if endpoint.text in self._bound or endpoint.text in self._bound.values():
             raise EndpointExists(
                 f"this node is bound to {endpoint.text} already", endpoint=endpoint.text
             )
-        if endpoint.transport == "ipc" and _is_listening(endpoint.name):
-            raise AddressInUse(
-                f"can't bind {endpoint.text}: another process listens there. Choose another path",
-                endpoint=endpoint.text,
-            )
+        if endpoint.transport == "ipc":
+            _check_path(endpoint)
         address = endpoint.text
         if endpoint.transport == "tcp":
             address = f"tcp://{_bindable(endpoint)}:{endpoint.port or '*'}"
+        self._end_dial_to(address)
         self._socket.setsockopt(zmq.IPV6, int(endpoint.is_ipv6))
         try:
             self._socket.bind(address)
@@ -206,6 +211,13 @@ class Transport:
             del self._dial_to[address]
         with suppress(zmq.ZMQError):
             self._socket.disconnect(address)
+
+    def _end_dial_to(self, address: str) -> None:
+        """What is dialled there is not to be this node itself."""
+        conn = self._dial_to.get(address)
+        if conn is not None and conn not in self._fd_of:
+            self.disconnect(conn)
+            self._ended.append((conn, "this node binds that endpoint itself"))
 
     def _unbind(self) -> None:
         """libzmq closes listeners in a thread of its own, and tells the monitor when it has."""
@@ -364,8 +376,10 @@ class Transport:
         return before is not None and received != before
 
     def close(self) -> None:
-        """Ends all connections. The ports are free when it returns."""
+        """Ends all connections. The ports are free when it returns, and the files of ipc gone."""
         self._unbind()
+        for text in self._bound.values():
+            _remove_path(text)
         self._socket.disable_monitor()
         self._monitor.close(linger=0)
         self._socket.close(linger=0)
@@ -416,6 +430,35 @@ def _bind_error(endpoint: Endpoint, error: zmq.ZMQError) -> AddressInUse | Inval
     return InvalidArgument(
         f"can't bind {text}: {error.strerror}. It must be an address of this machine", endpoint=text
     )
+
+
+def _check_path(endpoint: Endpoint) -> None:
+    """libzmq removes what stands where an ipc socket is to be, whatever it is."""
+    path = endpoint.name
+    if _is_listening(path):
+        raise AddressInUse(
+            f"can't bind {endpoint.text}: another process listens there. Choose another path",
+            endpoint=endpoint.text,
+        )
+    if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise InvalidArgument(
+            f"can't bind {endpoint.text}: what stands there is no socket. Choose another path",
+            endpoint=endpoint.text,
+        )
+    if not path.startswith("@") and not os.path.isdir(os.path.dirname(path) or "."):
+        raise InvalidArgument(
+            f"can't bind {endpoint.text}: there is no directory {os.path.dirname(path)!r}. "
+            "Make it, or choose another path",
+            endpoint=endpoint.text,
+        )
+
+
+def _remove_path(endpoint: str) -> None:
+    """Removes the file of an ipc socket of this node, which libzmq leaves behind."""
+    transport, _, path = endpoint.partition("://")
+    if transport == "ipc" and not path.startswith("@") and not _is_listening(path):
+        with suppress(OSError):
+            os.unlink(path)
 
 
 def _is_listening(path: str) -> bool:

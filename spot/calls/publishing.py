@@ -152,6 +152,10 @@ class PublishingCalls(Calls):
         """
         if isinstance(payloads, str | bytes | bytearray | memoryview):
             raise TypeError("publish_many takes a sequence of payloads, not one")
+        if not isinstance(payloads, Iterable):
+            raise TypeError(
+                f"publish_many takes a sequence of payloads, not {type(payloads).__name__}"
+            )
         batch = [data if type(data) is bytes else self._checked_payload(data) for data in payloads]
         largest = max(map(len, batch), default=0)
         if largest > self._config.max_message_bytes:

@@ -56,9 +56,13 @@ class Announcements(Hosts):
         entry = TopicEntry(self.traffic.registry.next_id, self._epoch, 0, name, standby)
         record = codec.encode_topics((entry,), complete=False)
         for link in links:
-            # In its place: the end of an earlier topic of this name may still be queued.
-            link.queue_record(record)
-            self.effects.touched[link] = None
+            if name in link.ending:
+                # The end of an earlier topic of this name is still queued: that comes first.
+                link.queue_record(record)
+                self.effects.touched[link] = None
+            else:
+                # What waits for credit holds up no news.
+                self.effects.control(link, record)
         if history_bytes is None:
             history_bytes = self.config.history_bytes
         return self.traffic.host(name, self._epoch, links, history_bytes, standby=standby)

@@ -5,7 +5,8 @@ stands in ``effects``. The driver calls, in any order and under one lock:
 
 - ``frame(conn, parts, now)`` for what arrived on a connection, known or not;
 - ``made(conn, now)`` when a dial that was asked for has begun, ``lost(conn, why, now)`` when a
-  connection ended, ``same(conn, other, now)`` when a dial leads to an address that has one;
+  connection ended, ``same(conn, other, now)`` when a dial leads to an address that has one,
+  ``itself(conn, now)`` when it leads to one of this node's own;
 - ``alive(conn, now)`` when bytes arrived of a frame that is not complete;
 - ``tick(now)`` at ``deadline`` or later;
 
@@ -334,8 +335,9 @@ class Cluster(Announcements):
             link, _ = effects.touched.popitem()
             conn = link.conn
             sends += [(conn, frame) for frame in link.take_frames(FRAME_BYTES)]
-            if link.behind and not link.out:
+            if not link.out and (link.behind or link.ending):
                 link.behind.clear()
+                link.ending.clear()
             if link.aside and not link.out:
                 traffic.end_aside(link)
         if traffic.lacking:

@@ -158,10 +158,15 @@ def decode_refusal(body: bytes) -> Refusal:
     return Refusal(_said(fields, "reason", 80), _said(fields, "text", 400))
 
 
+def judged_self(me: Hello) -> Refusal:
+    """A node has met itself."""
+    return Refusal(REFUSED_SELF, f"the endpoint is that of node {me.node} itself")
+
+
 def judge(hello: Hello, me: Hello) -> Refusal | None:
     """Whether the versions, identity and cluster of a greeting can be accepted at all."""
     if hello.incarnation == me.incarnation:
-        return Refusal(REFUSED_SELF, f"the endpoint is that of node {me.node} itself")
+        return judged_self(me)
     if hello.version_low > me.version_high or hello.version_high < me.version_low:
         return Refusal(
             REFUSED_VERSION,

@@ -20,6 +20,7 @@ from spot.core.greeting import (
     decode_hello,
     encode_goodbye,
     judge,
+    judged_self,
 )
 from spot.core.link import Link, LinkState
 from spot.core.liveness import beat_interval, greeting_timeout
@@ -164,6 +165,12 @@ class Handshake(Membership):
         self._adopt(link, hello)
         self._send_now(link.conn, codec.record(codec.CONFIRM))
         self._link_up(link, now)
+
+    def itself(self, conn: bytes, now: float) -> None:
+        """A dial leads to an address to which this node is bound: it is not made."""
+        link = self.links.get(conn)
+        if link is not None:
+            self._on_refusal(link, judged_self(self.me), now)
 
     def _on_refusal(self, link: Link, refusal: Refusal, now: float) -> None:
         dial = link.dial

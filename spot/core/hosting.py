@@ -58,6 +58,7 @@ class Hosting(CatchUp):
                 self._hurry(subscriber, topic)
         for link in links:
             link.queue_record(record)
+            link.ending.add(topic.name)
             self.effects.touched[link] = None
         for link in topic.links:
             link.feeds.discard(topic)

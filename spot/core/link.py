@@ -148,6 +148,7 @@ class Link(Flow):
         "control",
         "dial",
         "ended",
+        "ending",
         "feeds",
         "follows",
         "forwarders",
@@ -223,6 +224,8 @@ class Link(Flow):
         self.positions: dict[HostedTopic, tuple[int, int]] = {}
         # Topics of which something waits in the queue that a HEAD must not overtake.
         self.behind: set[HostedTopic] = set()
+        # Names of topics whose end waits in the queue.
+        self.ending: set[str] = set()
 
         # How many INTEREST and FOLLOW went out, and how many came: a HEAD says the latter, so that
         # what was told to an earlier subscription does not begin a later one.

@@ -317,3 +317,26 @@ def test_set_hwm_lowered_keeps_a_stream_whole(make_node: MakeNode) -> None:
     sender.join()
     assert [message.seq for message in found] == list(range(1, 30_001))
     assert reader.metrics().links_lost == 0
+
+
+def test_sync_names_new_topics_behind_a_full_queue(host: Spot, client: Spot) -> None:
+    """What waits for a subscriber that does not receive holds up no announcement."""
+    client.subscribe("t")
+    host.publish_many("t", [b"x" * 100] * 60_000)
+    host.topic_create("new")
+    assert host.metrics().queued_msgs > 0
+    assert client.cluster_sync(5)[host.endpoints[0]] == {"t", "new"}
+    client.publish("new", b"1")
+    # The end of a topic keeps its place behind what was published to it, and so does its successor.
+    host.topic_destroy("t")
+    host.topic_create("t")
+    assert client.cluster_sync(5)[host.endpoints[0]] == {"t", "new"}
+    epochs = {message.epoch for message in receive(client, client.metrics().inbox_msgs)}
+    assert len(epochs) == 1
+    wait_until(lambda: bool(client.recv(0)) or host.metrics().queued_msgs == 0)
+    host.wait_for_subscribers("t", timeout=5)
+    host.publish("t", b"again")
+    while (message := client.recv(5)) is not None and message.data != b"again":
+        assert message.epoch in epochs
+    assert message is not None
+    assert message.epoch not in epochs

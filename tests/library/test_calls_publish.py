@@ -202,7 +202,7 @@ def test_publish_many_takes_any_iterable_but_one_payload(host: Spot) -> None:
     host.publish_many("t", (b"%d" % at for at in range(3)))
     host.publish_many("t", [])
     assert [message.data for message in receive(host, 3)] == [b"0", b"1", b"2"]
-    for one in (b"abc", bytearray(b"abc"), "abc", memoryview(b"abc")):
+    for one in (b"abc", bytearray(b"abc"), "abc", memoryview(b"abc"), None, 3):
         with pytest.raises(TypeError, match="sequence of payloads"):
             host.publish_many("t", one)  # type: ignore[arg-type]
     assert host.recv(timeout=0) is None

@@ -44,6 +44,13 @@ def test_context_manager_closes(make_node: MakeNode) -> None:
     wait_until(lambda: not is_up(peer, node.node_id))
 
 
+def test_context_manager_of_a_closed_node_is_refused(host: Spot) -> None:
+    """Within the block, every call would raise."""
+    host.close()
+    with pytest.raises(Closed), host:
+        pass
+
+
 def test_close_delivers_what_was_accepted(make_node: MakeNode) -> None:
     """Publish and leave: the last messages arrive, then the goodbye."""
     for _ in range(20):
@@ -351,8 +358,8 @@ def test_fork_hands_out_no_message_that_the_parent_has() -> None:
             if child == 0:
                 try:
                     node.recv(0)
-                except Closed:
-                    os._exit(5)
+                except Closed as error:
+                    os._exit(5 if "forked" in str(error) else 7)
                 os._exit(6)
             print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), node.recv(5).data)
         """

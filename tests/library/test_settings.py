@@ -220,6 +220,8 @@ def test_unknown_setting_is_a_type_error() -> None:
             make(peer_timout=1)
     with pytest.raises(TypeError, match="peer_timout"):
         Spot(Config(), peer_timout=1)
+    with pytest.raises(TypeError, match="must be a Config, not dict"):
+        Spot({"peer_timeout": 1})  # type: ignore[arg-type]
 
 
 def test_waits_that_contradict_each_other_are_named() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import socket
 from pathlib import Path
 
 import pytest
 
-from spot import AddressInUse, HostUnreachable, Spot
-from tests.library.nodes import MakeNode, StartChild, is_up
+from spot import AddressInUse, HostUnreachable, InvalidArgument, Spot
+from tests.library.nodes import ANY_PORT, MakeNode, StartChild, is_up
 from tests.library.waiting import receive, receive_told, wait_until
 
 
@@ -130,3 +131,81 @@ def test_name_that_has_both_families_reaches_either(make_node: MakeNode) -> None
     port = host.endpoints[0].rpartition(":")[2]
     node = make_node()
     node.cluster_add(f"tcp://localhost:{port}", timeout=5)
+
+
+@pytest.mark.parametrize("transport", ["tcp", "ipc", "inproc"])
+def test_own_endpoint_is_refused_and_harms_nothing(
+    make_node: MakeNode, tmp_path: Path, transport: str
+) -> None:
+    """libzmq would end the listener with the dial: of one text, it ends whatever there is."""
+    endpoints = {"tcp": ANY_PORT, "ipc": f"ipc://{tmp_path}/own", "inproc": "inproc://own"}
+    host = make_node(node_id="host", bind=[endpoints[transport]], topics=["t"])
+    (endpoint,) = host.endpoints
+    node = make_node(cluster=[endpoint])
+    node.cluster_sync()
+    node.subscribe("t")
+    with pytest.raises(HostUnreachable, match="of node host itself") as caught:
+        host.cluster_add(endpoint, timeout=5)
+    assert caught.value.reason == "self"
+    wait_until(lambda: host.peers()[0].dials >= 3)
+    assert host.peers()[0].state == "refused"
+    assert is_up(host, node.node_id)
+    other = make_node(cluster=[endpoint])
+    other.cluster_sync()
+    host.publish("t", b"x")
+    assert receive(node, 1)[0].data == b"x"
+    assert node.metrics().links_lost == 0
+
+
+def test_one_list_of_all_nodes_makes_a_mesh(make_node: MakeNode) -> None:
+    """One environment for all: each node's list of peers has its own endpoint in it."""
+    nodes = [make_node(node_id=f"n{at}", bind=[ANY_PORT]) for at in range(3)]
+    endpoints = [node.endpoints[0] for node in nodes]
+    for node in nodes:
+        for endpoint in endpoints:
+            node.cluster_add(endpoint)
+    everybody = {node.node_id for node in nodes}
+
+    def is_complete() -> bool:
+        return all(node.view().reachable | {node.node_id} == everybody for node in nodes)
+
+    wait_until(is_complete)
+    wait_until(lambda: all(peer.dials >= 3 or peer.state == "up" for peer in nodes[0].peers()))
+    assert is_complete()
+
+
+def test_bind_of_what_was_dialled_takes_over(make_node: MakeNode) -> None:
+    """A standby that dials the address of a host, and is to take it over when that is gone."""
+    host = make_node(bind=[ANY_PORT])
+    (endpoint,) = host.endpoints
+    standby = make_node(node_id="standby", cluster=[endpoint])
+    standby.cluster_sync()
+    host.close()
+    wait_until(lambda: standby.peers()[0].state != "up")
+    wait_until(lambda: bind_again(standby, endpoint))
+    wait_until(lambda: standby.peers()[0].state == "refused")
+    peer = make_node(node_id="peer")
+    peer.cluster_add(endpoint, timeout=5)
+    wait_until(lambda: standby.peers()[0].dials >= 3)
+    assert is_up(peer, "standby")
+
+
+def test_ipc_path_of_a_file_is_left_alone(make_node: MakeNode, tmp_path: Path) -> None:
+    """zmq would remove it in silence."""
+    path = tmp_path / "precious.db"
+    path.write_text("contents")
+    with pytest.raises(InvalidArgument, match="no socket"):
+        make_node(bind=[f"ipc://{path}"])
+    assert path.read_text() == "contents"
+    with pytest.raises(InvalidArgument, match="no directory"):
+        make_node(bind=[f"ipc://{tmp_path}/nowhere/node"])
+
+
+def test_ipc_path_is_gone_after_close(make_node: MakeNode, tmp_path: Path) -> None:
+    """And what a killed program has left there is no obstacle."""
+    path = tmp_path / "node"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    assert path.exists()
+    make_node(bind=[f"ipc://{path}"]).close()
+    assert not path.exists()
