@@ -19,6 +19,8 @@ __all__ = ["Config"]
 
 MIB = 1 << 20
 ENV_PREFIX = "SPOT_"
+SECONDS_MAX = 1e9
+"""Longer than this is no time that anybody waits: 31 years."""
 SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -83,7 +85,8 @@ class Config:
     drawn from [0.5, 1] of its step."""
     reconnect_max: float = _setting(5.0, "seconds", 0.001)
     max_message_bytes: int = _setting(64 * MIB, "int", 1, 1 << 31)
-    """Largest payload that may be published or received."""
+    """Largest payload that may be published. Of what others publish, messages of 64 KiB or more
+    that are larger are missed."""
     keepalive_idle: int = _setting(10, "int", 1, 32767)
     """TCP keepalive: seconds of idleness before the first probe."""
     keepalive_interval: int = _setting(5, "int", 1, 32767)
@@ -111,8 +114,8 @@ class Config:
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Config:
         """The settings of the environment (default ``os.environ``), overridden by keywords.
 
-        A variable that is set but empty counts as unset. Raises InvalidArgument naming the
-        variable, TypeError for an unknown keyword.
+        A variable that is set but empty counts as unset, and one of an unknown name is ignored.
+        Raises InvalidArgument naming the variable, TypeError for an unknown keyword.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
@@ -138,6 +141,16 @@ def setting_default(name: str) -> Any:
     return None if item.default is MISSING else item.default
 
 
+def check_setting(name: str, text: str) -> None:
+    """Checks the text of one setting, as a variable has it: empty is unset.
+
+    Raises InvalidArgument, which names the setting and no variable.
+    """
+    rules = next(item for item in fields(Config) if item.name == name).metadata
+    if text.strip():
+        _checked(name, _parsed(text.strip(), rules), rules)
+
+
 def _parsed(text: str, rules: Mapping[str, Any]) -> Any:
     kind = rules["kind"]
     if kind in ("endpoints", "topics", "patterns", "words"):
@@ -148,7 +161,7 @@ def _parsed(text: str, rules: Mapping[str, Any]) -> Any:
         if kind == "int":
             return int(text)
         if kind in ("seconds", "seconds_or_none"):
-            return float(text)
+            return int(text) if text.isdecimal() else float(text)
         if kind == "bool":
             return SWITCH[text.lower()]
     except (ValueError, KeyError):
@@ -184,8 +197,12 @@ def _checked_number(name: str, value: Any, kind: str, low: float, high: float | 
     types = (int,) if kind == "int" else (int, float)
     if isinstance(value, bool) or not isinstance(value, types):
         raise InvalidArgument(f"{name} must be {wanted}, not {value!r}")
-    if not low <= value <= (high if high is not None else 1e9):
-        limit = f"at least {low}" if high is None else f"from {low} to {high}"
+    most = SECONDS_MAX if high is None else high
+    if not low <= value <= most:
+        if high is not None:
+            limit = f"from {low} to {high}"
+        else:
+            limit = f"at most {most:.0f}" if value > most else f"at least {low}"
         raise InvalidArgument(f"{name} must be {wanted}, {limit}, not {value!r}")
     return value if kind == "int" else float(value)
 

@@ -39,7 +39,14 @@ class PeeringCalls(Calls):
                 self._cluster.readmit(endpoint)
                 return
             if self._cluster.knows_peer(endpoint):
-                raise PeerExists(f"peer {endpoint} was added before", endpoint=endpoint)
+                dials = self._cluster.dials.values()
+                added = any(endpoint in (dial.endpoint, dial.node) for dial in dials)
+                how = "was added before" if added else "has dialled this node"
+                raise PeerExists(
+                    f"peer {endpoint} {how}, and its link is kept without another call: go on, or "
+                    "cluster_remove it first to begin anew",
+                    endpoint=endpoint,
+                )
             parse_endpoint(endpoint)
             dial = self._cluster.add_peer(endpoint, time.monotonic())
             driver.readers.wake()
@@ -57,7 +64,8 @@ class PeeringCalls(Calls):
     def cluster_remove(self, endpoint: str) -> None:
         """Drops a peer and its REMOTE topics, and refuses its dials until it is added again.
 
-        Subscriptions keep their positions. PeerNotFound if there is no such peer.
+        Subscriptions keep their positions, and what had arrived still comes out of ``recv``.
+        PeerNotFound if there is no such peer.
         """
         driver = self._driver
         with driver.lock:
@@ -98,8 +106,15 @@ class PeeringCalls(Calls):
     def _sync_result(self, sync: Sync, timeout: float | None) -> dict[str, frozenset[str]]:
         answers, missing = self._cluster.sync_answers(sync)
         if missing:
+            why = {
+                dial.endpoint: dial.last_error
+                for dial in self._cluster.dials.values()
+                if not dial.is_linked
+            }
+            named = (f"{who} ({why[who]})" if why.get(who) else who for who in missing)
             raise TimedOut(
-                f"no answer within {timeout} s from {', '.join(missing)}",
+                f"no answer within {timeout} s from {', '.join(named)}: start it, or allow more "
+                "time. The node goes on trying, and peers() says how far it got",
                 answers=answers,
                 missing=missing,
             )

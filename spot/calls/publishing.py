@@ -59,6 +59,7 @@ class PublishingCalls(Calls):
         super().__init__(config, node_id)
         self._lane_of = self._driver.lanes.of_topic
         self._dirty = self._driver.lanes.dirty
+        self._small_bytes = min(SMALL_BYTES, config.max_message_bytes)
 
     def publish(
         self,
@@ -82,7 +83,7 @@ class PublishingCalls(Calls):
             return
         buffer = lane.buffer
         waiting = len(buffer)
-        if type(data) is not bytes or len(data) > SMALL_BYTES or waiting >= lane.limit:
+        if type(data) is not bytes or len(data) > self._small_bytes or waiting >= lane.limit:
             self._publish_slowly(topic, data, timeout)
             return
         try:

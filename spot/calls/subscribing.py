@@ -78,7 +78,10 @@ class SubscribingCalls(Calls):
             )
 
     def unsubscribe(self, topic: str) -> None:
-        """Ends a subscription and forgets its position. NotSubscribed if there is none."""
+        """Ends a subscription and forgets its position. NotSubscribed if there is none.
+
+        What had arrived still comes out of ``recv``.
+        """
         self._unsubscribe(check_topic(topic), pattern=False)
 
     def unsubscribe_pattern(self, pattern: str) -> None:
@@ -97,9 +100,12 @@ class SubscribingCalls(Calls):
     ) -> None:
         """Waits until so many subscriptions to a LOCAL topic are in force (its own counts too).
 
-        TopicNotFound if this node does not host the topic, TimedOut after ``timeout``.
+        InvalidArgument if ``count`` is no whole number from 1, TopicNotFound if this node does not
+        host the topic, TimedOut after ``timeout``.
         """
         check_topic(topic)
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise InvalidArgument(f"count must be a whole number from 1, not {count!r}")
         until = deadline(timeout)
         driver = self._driver
         with driver.lock:

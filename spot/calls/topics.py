@@ -35,11 +35,17 @@ class TopicCalls(Calls):
             driver.check_open()
             registry = self._traffic.registry
             if topic in registry.local:
-                raise TopicExists(f"topic {topic!r} is hosted by this node already", topic=topic)
+                raise TopicExists(
+                    f"topic {topic!r} is hosted by this node already: publish to it, or "
+                    "topic_destroy it first to begin anew",
+                    topic=topic,
+                )
             for host in registry.remote.get(topic, {}).values():
                 if host.link is not None and not host.standby and not standby:
                     raise TopicExists(
-                        f"topic {topic!r} is hosted by node {host.node}, which is up",
+                        f"topic {topic!r} is hosted by node {host.node}, which is up: publish to "
+                        "it there without creating it, take another name, or host it beside that "
+                        "node with standby=True",
                         topic=topic,
                         node=host.node,
                     )
@@ -113,8 +119,10 @@ class TopicCalls(Calls):
                 links = [self._synced_link(named) for named in endpoints]
                 at = self._first_host(topic, endpoints, links, replace)
                 if at is None:
+                    named = ", ".join(f"{host} ({self._why_not(host)})" for host in endpoints)
                     raise HostUnreachable(
-                        f"no answer from {', '.join(endpoints)}, which was to host topic {topic!r}",
+                        f"no answer in {timeout} s from {named}, which was to host topic "
+                        f"{topic!r}: start it, or name another host, or backups",
                         endpoint=endpoint,
                         topic=topic,
                         reason=self._why_not(endpoint),
@@ -143,7 +151,10 @@ class TopicCalls(Calls):
         """Whether the topic may be routed to these nodes."""
         registry = self._traffic.registry
         if topic in registry.local:
-            raise TopicExists(f"topic {topic!r} is LOCAL: it can't be routed", topic=topic)
+            raise TopicExists(
+                f"topic {topic!r} is LOCAL: it can't be routed, unless topic_destroy ends it first",
+                topic=topic,
+            )
         if replace:
             return
         hosts = {

@@ -15,12 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spot.cli.running import the_cluster
+from spot.cli.running import on_option, the_cluster
 from spot.testbed import BadFault, Cluster, Proof, UnknownNode
 from spot.testbed.faults import FAULTS, ActiveFault, Fault, inject, parse_fault
 from spot.testbed.faults.by_hand import HandFault, faults_by_hand, forget, remember
 from spot.testbed.process_id import ProcessId
-from spot.testbed.topology import TOPOLOGIES
 
 __all__ = ["command", "print_proofs"]
 
@@ -39,7 +38,7 @@ POLL_S = 0.5
 @click.option(
     "--for", "seconds", type=click.FloatRange(min=0), help="Heal it after so many seconds."
 )
-@click.option("--on", type=click.Choice(list(TOPOLOGIES)), help="Which cluster, if several are up.")
+@on_option
 @click.option("--kinds", is_flag=True, help="With list: all kinds, and how they are written.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was seen as JSON.")
 def command(

@@ -9,10 +9,9 @@ import click
 from rich.console import Console
 
 from spot.cli.fault import print_proofs
-from spot.cli.running import the_cluster
+from spot.cli.running import on_option, the_cluster
 from spot.testbed import ClusterNotReady, UnknownNode
 from spot.testbed.faults.by_hand import faults_by_hand, heal_by_hand
-from spot.testbed.topology import TOPOLOGIES
 
 __all__ = ["command"]
 
@@ -22,7 +21,7 @@ EXIT_NOT_READY = 1
 
 @click.command("heal", short_help="Undo faults.")
 @click.argument("nodes", nargs=-1)
-@click.option("--on", type=click.Choice(list(TOPOLOGIES)), help="Which cluster, if several are up.")
+@on_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was healed as JSON.")
 def command(nodes: tuple[str, ...], on: str | None, as_json: bool) -> None:
     """Undo the faults of the cluster that is up; of NODES only if they are named (spot heal a b).

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 import click
 
 from spot.cli.running import the_cluster
-from spot.testbed import Cluster
+from spot.testbed import Cluster, UnknownNode
 from spot.testbed.topology import TOPOLOGIES
 
 __all__ = ["command"]
 
 POLL_S = 0.2
 COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "bright_red")
+_TOPOLOGIES = f"{', '.join(list(TOPOLOGIES)[:-1])} or {list(TOPOLOGIES)[-1]}"
 _BEGINS_ENTRY = re.compile(r'^(\{"time": ")?\d{4}-\d\d-\d\dT')
 
 
@@ -32,10 +33,13 @@ def command(topology: str | None, node: str | None, follow: bool, tail: int | No
       spot logs mesh b     one node
       spot logs b          the same, if nothing else is up
     """  # noqa: D301  click: a \b keeps a paragraph's lines
-    if topology is not None and node is None and topology not in TOPOLOGIES:
+    if topology is not None and topology not in TOPOLOGIES:
+        if node is not None:
+            raise click.UsageError(f"there is no topology {topology!r}: take {_TOPOLOGIES}")
         topology, node = None, topology
-    cluster = the_cluster(topology)
-    names = (cluster.topology.node(node).name,) if node else cluster.topology.names
+    naming = f"spot logs {{}} {node}" if node else "spot logs {}"
+    cluster = the_cluster(topology, naming=naming)
+    names = (_node_named(node, cluster, topology),) if node else cluster.topology.names
     texts = {name: cluster.log(name) for name in names}
     lines = list(_merged(texts))
     for line in lines[len(lines) - tail if tail is not None and tail < len(lines) else 0 :]:
@@ -45,6 +49,16 @@ def command(topology: str | None, node: str | None, follow: bool, tail: int | No
             _follow(cluster, {name: len(text) for name, text in texts.items()})
         except KeyboardInterrupt:
             return
+
+
+def _node_named(node: str, cluster: Cluster, topology: str | None) -> str:
+    """The node of this name. A word alone may have been meant as a topology, too."""
+    try:
+        return cluster.topology.node(node).name
+    except UnknownNode as error:
+        if topology is not None:
+            raise
+        raise UnknownNode(f"{error}; nor is it a topology, which is {_TOPOLOGIES}") from None
 
 
 def _follow(cluster: Cluster, seen: dict[str, int]) -> None:

@@ -48,7 +48,7 @@ NODE_OPTIONS = {
     "stable_after": "Seconds a link must be up before reconnect waits start anew.",
     "reconnect_min": "Seconds: first wait between dials.",
     "reconnect_max": "Seconds: longest wait between dials.",
-    "max_message_bytes": "Largest message that may be published or received.",
+    "max_message_bytes": "Largest message that may be published, and of 64 KiB or more received.",
     "keepalive_idle": "TCP keepalive: seconds before the first probe.",
     "keepalive_interval": "TCP keepalive: seconds between probes.",
     "keepalive_count": "TCP keepalive: probes without an answer.",

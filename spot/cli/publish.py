@@ -6,6 +6,7 @@ import click
 
 from spot import TopicNotFound
 from spot.cli.joining import join, peer_option
+from spot.cli.running import on_option
 
 __all__ = ["command"]
 
@@ -16,10 +17,11 @@ TOPICS_SHOWN_MAX = 10
 @click.command("publish", short_help="Publish one message.")
 @click.argument("topic")
 @click.argument("data")
+@on_option
 @peer_option
-def command(topic: str, data: str, peers: tuple[str, ...]) -> None:
+def command(topic: str, data: str, on: str | None, peers: tuple[str, ...]) -> None:
     """Publish DATA to TOPIC, through the node that hosts it."""
-    node, _ = join(peers)
+    node, _ = join(peers, on)
     with node:
         payload = data.encode("utf-8", errors="surrogateescape")
         try:

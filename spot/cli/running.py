@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import click
+
 from spot.testbed import Cluster, NotUp, Run
 from spot.testbed.run import state_directory
+from spot.testbed.topology import TOPOLOGIES
 
-__all__ = ["clusters_up", "the_cluster"]
+__all__ = ["clusters_up", "on_option", "the_cluster"]
+
+on_option = click.option(
+    "--on", type=click.Choice(list(TOPOLOGIES)), help="Which cluster, if several are up."
+)
 
 
 def clusters_up(topology: str | None = None) -> list[Cluster]:
@@ -17,13 +24,19 @@ def clusters_up(topology: str | None = None) -> list[Cluster]:
     return [Cluster.attach(run) for run in runs if topology in (None, run.topology.name)]
 
 
-def the_cluster(topology: str | None = None) -> Cluster:
-    """The cluster of this topology, or the only one. Raises NotUp when that is not one."""
+def the_cluster(topology: str | None = None, *, naming: str = "--on {}") -> Cluster:
+    """The cluster of this topology, or the only one. Raises NotUp when that is not one.
+
+    ``naming``: how a topology is named to the command that asks, for the error where several are.
+    """
     found = clusters_up(topology)
     if not found:
         what = f"no {topology} cluster is up" if topology else "no cluster is up"
         raise NotUp(f"{what}: start one with 'spot up {topology or 'mesh'}'")
     if len(found) > 1:
-        names = ", ".join(cluster.topology.name for cluster in found)
-        raise NotUp(f"several clusters are up ({names}): name one of them")
+        names = [cluster.topology.name for cluster in found]
+        raise NotUp(
+            f"several clusters are up ({', '.join(names)}): name one of them, as by "
+            f"'{naming.format(names[0])}'"
+        )
     return found[0]

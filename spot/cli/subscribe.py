@@ -10,6 +10,7 @@ import click
 
 from spot import HostUnreachable, Message, Spot
 from spot.cli.joining import join, peer_option
+from spot.cli.running import on_option
 
 __all__ = ["command"]
 
@@ -18,14 +19,17 @@ __all__ = ["command"]
 @click.argument("topic")
 @click.option("--count", type=click.IntRange(min=1), help="Leave after so many messages.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON document a line.")
+@on_option
 @peer_option
-def command(topic: str, count: int | None, as_json: bool, peers: tuple[str, ...]) -> None:
+def command(
+    topic: str, count: int | None, as_json: bool, on: str | None, peers: tuple[str, ...]
+) -> None:
     """Print the messages of TOPIC, or of all topics that a pattern with '*' matches.
 
     A line is the topic, the message's sequence number, and its data. Runs until Ctrl-C or --count;
     lost nodes and missed messages are told on standard error.
     """
-    node, _ = join(peers)
+    node, _ = join(peers, on)
     with node:
         try:
             if "*" in topic:

@@ -9,21 +9,20 @@ from rich.console import Console
 from rich.table import Table
 
 from spot.cli.joining import join, peer_option
+from spot.cli.running import on_option
 
 __all__ = ["command"]
 
 
 @click.command("topics", short_help="List topics and their hosts.")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON list of topics with their hosts.")
+@on_option
 @peer_option
-def command(as_json: bool, peers: tuple[str, ...]) -> None:
+def command(as_json: bool, on: str | None, peers: tuple[str, ...]) -> None:
     """List every topic of the cluster and the node that hosts it."""
-    node, answers = join(peers)
-    with node:
-        name_of = {peer.endpoint: peer.node or peer.endpoint for peer in node.peers()}
-    hosts = sorted(
-        (topic, name_of.get(host, host)) for host, topics in answers.items() for topic in topics
-    )
+    node, hosted = join(peers, on)
+    node.close()
+    hosts = sorted((topic, host) for host, topics in hosted.items() for topic in topics)
     if as_json:
         click.echo(json.dumps([{"topic": topic, "host": host} for topic, host in hosts]))
         return

@@ -7,7 +7,10 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -15,10 +18,10 @@ from rich.console import Console
 from spot.cli.backend import backend_option, choose_backend
 from spot.cli.display import as_document, picture
 from spot.cli.running import clusters_up
-from spot.testbed import Cluster, Run, UnknownTopology, build_topology
+from spot.testbed import AlreadyUp, Cluster, Run, UnknownTopology, build_topology
 from spot.testbed.run import state_directory, state_lock
 from spot.testbed.status import rates_between
-from spot.testbed.topology import TOPOLOGIES
+from spot.testbed.topology import TOPOLOGIES, Topology
 
 __all__ = ["command"]
 
@@ -64,15 +67,35 @@ def command(
 ) -> None:
     """Start the nodes of TOPOLOGY (two-node, mesh, hub-spoke) and wait until all links are up.
 
-    The cluster stays up until 'spot down'. Other SPOT_* variables of the environment, such as
-    SPOT_PEER_TIMEOUT, hold for all of its nodes.
+    The cluster stays up until 'spot down'; one that is up already is shown, and is an error where
+    it is not as asked for. Other SPOT_* variables of the environment, such as SPOT_PEER_TIMEOUT,
+    hold for all of its nodes.
     """
     say = Console(stderr=True, highlight=False)
+    try:
+        built = build_topology(topology, nodes, relay=relay)  # before images are built
+    except UnknownTopology as error:
+        raise click.UsageError(str(error)) from error
     state = state_directory()
     waiting = f"another spot command is busy with {topology}: waiting for it"
     with state_lock(state, f"up-{topology}", lambda: say.print(waiting)):
         cluster = _already_up(topology)
         if cluster:
+            wanted = _Wanted(
+                built if nodes is not None else None,
+                relay,
+                backend,
+                proxied,
+                rate,
+                history,
+                base_port,
+            )
+            differs = list(wanted.differs_from(cluster))
+            if differs:
+                raise AlreadyUp(
+                    f"{topology} is up already, and not as asked for: {'; '.join(differs)}. "
+                    f"'spot down {topology}' first"
+                )
             count = len(cluster.topology.nodes)
             say.print(
                 f"{topology} is up already, with {count} nodes ({_kind(cluster.run)}). "
@@ -80,21 +103,17 @@ def command(
                 soft_wrap=True,
             )
         else:
-            try:
-                built = build_topology(topology, nodes, relay=relay)  # before images are built
-                backend = choose_backend(backend, say)
-                if proxied is None:
-                    proxied = backend == "docker" or len(built.links) <= EMBEDDED_EDGES_MAX
-                cluster = Cluster(
-                    built,
-                    backend=backend,
-                    proxied=proxied,
-                    rate=rate,
-                    history=history,
-                    base_port=base_port,
-                )
-            except UnknownTopology as error:
-                raise click.UsageError(str(error)) from error
+            backend = choose_backend(backend, say)
+            if proxied is None:
+                proxied = backend == "docker" or len(built.links) <= EMBEDDED_EDGES_MAX
+            cluster = Cluster(
+                built,
+                backend=backend,
+                proxied=proxied,
+                rate=rate,
+                history=history,
+                base_port=base_port,
+            )
             _start(cluster, timeout, say)
     before = cluster.status()
     time.sleep(RATE_SAMPLE_S)
@@ -106,6 +125,43 @@ def command(
     console = Console(highlight=False)
     console.print(picture(status, rates))
     console.print(_how_to_go_on(cluster), markup=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What was asked for of a cluster. None and False: nothing was said of it."""
+
+    built: Topology | None
+    relay: bool
+    backend: str | None
+    proxied: bool | None
+    rate: float | None
+    history: bool
+    base_port: int | None
+
+    def differs_from(self, cluster: Cluster) -> Iterator[str]:
+        """In what a cluster is not as asked for, each in a few words."""
+        run = cluster.run
+        if self.built is not None and len(self.built.nodes) != len(run.topology.nodes):
+            asked, count = len(self.built.nodes), len(run.topology.nodes)
+            yield f"it has {count} nodes, not {asked}"
+        if self.relay and not any(node.relay for node in run.topology.nodes):
+            yield "its hub is no relay"
+        if self.backend not in (None, run.backend):
+            yield f"its backend is {run.backend}, not {self.backend}"
+        if self.proxied not in (None, run.proxied):
+            yield "it has proxies between its nodes" if run.proxied else "it has no proxies"
+        rate = float(run.settings["SPOT_RATE"])
+        if self.rate not in (None, rate):
+            yield f"each of its nodes publishes {rate:g} messages a second, not {self.rate:g}"
+        if self.history and not run.history:
+            yield "its nodes record no history"
+        first = run.topology.nodes[0].name
+        address = cluster.addresses.get(first)
+        port = urlsplit(address).port if address else None
+        # Containers behind proxies have addresses of their own.
+        if self.base_port not in (None, port) and (run.backend == "process" or not run.proxied):
+            yield f"the port of {first} is {port}, not {self.base_port}"
 
 
 def _already_up(topology: str) -> Cluster | None:

@@ -113,17 +113,22 @@ def cut(payloads: Sequence[bytes], most: int) -> Sequence[Sequence[bytes]]:
     count = len(payloads)
     if count == 1:
         return (payloads,)
-    if sum(map(len, payloads)) <= CHUNK_BYTES:
+    total = sum(map(len, payloads))
+    if total <= CHUNK_BYTES and (total < LARGE or max(map(len, payloads)) < LARGE):
         if count <= most:
             return (payloads,)
-        if max(map(len, payloads)) < LARGE:
-            return [payloads[at : at + most] for at in range(0, count, most)]
+        return [payloads[at : at + most] for at in range(0, count, most)]
     found: list[Sequence[bytes]] = []
     start = 0
     size = 0
     for at, payload in enumerate(payloads):
         length = len(payload)
-        if at > start and (at - start >= most or size + length > CHUNK_BYTES or length >= LARGE):
+        if at > start and (
+            at - start >= most
+            or size + length > CHUNK_BYTES
+            or length >= LARGE
+            or len(payloads[at - 1]) >= LARGE
+        ):
             found.append(payloads[start:at])
             start = at
             size = 0

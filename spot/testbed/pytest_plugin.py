@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import pytest
 
-from spot.config import Config
+from spot.config import Config, check_setting
 from spot.errors import InvalidArgument
 from spot.program.settings import PROGRAM_VARIABLES
 from spot.testbed.artefacts import new_directory
@@ -75,7 +75,7 @@ class Wanted:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The settings as ``SPOT_*`` variables. Raises ClusterError for unknown ones."""
+        """The settings as ``SPOT_*`` variables. Raises ClusterError for unknown or bad ones."""
         given = {f"SPOT_{name.upper()}": str(text) for name, text in (self.settings or {}).items()}
         known = {f"SPOT_{one.name.upper()}" for one in fields(Config)} | set(PROGRAM_VARIABLES)
         for name, variable in zip(self.settings or {}, given, strict=True):
@@ -84,6 +84,15 @@ class Wanted:
                     f"@pytest.mark.spot: there is no setting {name!r}: 'spot node --help' lists "
                     "them, to be written as peer_timeout=0.6 is"
                 )
+        for name, value in (self.settings or {}).items():
+            if f"SPOT_{name.upper()}" in PROGRAM_VARIABLES:
+                continue
+            try:
+                check_setting(name.lower(), str(value))
+            except InvalidArgument as error:
+                raise ClusterError(
+                    f"@pytest.mark.spot: settings={{{name!r}: {value!r}}}: {error}"
+                ) from error
         return given
 
 

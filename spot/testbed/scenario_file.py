@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import bisect
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from spot.config import Config
+from spot.config import Config, check_setting
 from spot.errors import InvalidArgument
 from spot.testbed.backends import BACKENDS
 from spot.testbed.checkers import CHECKERS
 from spot.testbed.errors import ClusterError
 from spot.testbed.expectation import Expectation
 from spot.testbed.faults import Fault, Late, parse_fault
+from spot.testbed.faults.overlap import obstacle
 from spot.testbed.history import KINDS
 from spot.testbed.scenario import (
     COMMAND_OPTIONS,
@@ -102,13 +106,10 @@ def parse_scenario(content: str, file: str) -> Scenario:
     topology, nodes = _topology(reader)
     traffic = reader.take("traffic", _traffic, Traffic())
     settings = reader.take("settings", _settings, {})
-    timeline = reader.take(
-        "timeline",
-        lambda place: tuple(_step(entry, topology) for entry in place.items("steps")),
-        (),
-    )
+    timeline = reader.take("timeline", lambda place: _timeline(place, topology), ())
     must = reader.take("must", lambda place: _expectations(place, topology, must=True), ())
     must_not = reader.take("must_not", lambda place: _expectations(place, topology, must=False), ())
+    expected = (*must, *must_not)
     program = reader.take("program", _texts, None)
     image = reader.take("image", text, None)
     # A node of one's own is a command on processes, and an image in containers.
@@ -124,7 +125,7 @@ def parse_scenario(content: str, file: str) -> Scenario:
         settings=settings,
         duration=reader.take("duration", number(1, LENGTH_MAX_S), None),
         holds=reader.take("holds", _one_of_each(CHECKERS, "guarantee"), None),
-        expectations=(*must, *must_not),
+        expectations=tuple(item for item, _ in expected),
         tags=reader.take("tags", _texts, ()),
         backends=reader.take("backends", _one_of_each(BACKENDS, "backend"), own_backends),
         alone=reader.take("alone", truth, False),
@@ -133,8 +134,9 @@ def parse_scenario(content: str, file: str) -> Scenario:
         seed=reader.take("seed", whole(0, 1 << 63, "a seed"), None),
     )
     reader.end()
-    _check_faults_named(reader, scenario)
-    _check_kinds(reader, scenario)
+    _check_faults_named(scenario, expected)
+    if not (scenario.program or scenario.image):  # which may record kinds and fields of their own
+        _check_kinds(expected)
     if scenario.duration is not None:
         for step in timeline:
             if step.end > scenario.duration:
@@ -251,14 +253,48 @@ def _settings(place: Place) -> dict[str, str]:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             entry.fail(f"{value!r} is neither a number nor text")
         found[name] = str(value)
+        _checked(entry, partial(check_setting, name, found[name]))
     variables = {f"SPOT_{name.upper()}": value for name, value in found.items()}
     try:
         Config.from_env(variables)
     except InvalidArgument as error:
-        # It names the setting; of two that contradict each other, the one that it names first.
+        # Two contradict each other: at the one that it names first.
         guilty = min((at, name) for name in found if (at := str(error).lower().find(name)) >= 0)[1]
         entries[guilty].fail(str(error))
     return found
+
+
+def _timeline(place: Place, topology: Topology) -> tuple[Step, ...]:
+    entries = [(entry, _step(entry, topology)) for entry in place.items("steps")]
+    faults = [(entry, step) for entry, step in entries if isinstance(step, FaultStep)]
+    for (at_first, (where, first)), (at_second, (entry, second)) in itertools.permutations(
+        enumerate(faults), 2
+    ):
+        met = _met(first, second, tie=at_first < at_second)
+        why = obstacle(first.fault, second.fault, topology) if met is not None else None
+        if why is not None:
+            Reader(entry, "a step's fields").at("fault").fail(
+                f"'{second.fault}' at {met:g} s can't be applied while '{first.fault}' of line "
+                f"{where.line} acts, as {why}: let that end before, or this begin later"
+            )
+    return tuple(step for _, step in entries)
+
+
+def _met(first: FaultStep, second: FaultStep, *, tie: bool) -> float | None:
+    """When the second begins for the first time while the first acts; None: never.
+
+    ``tie``: of two that begin at the same moment, the first is the first. One that is to end when
+    the second begins still acts.
+    """
+    if first.fault.is_momentary:
+        return None
+    begins = bisect.bisect_right if tie else bisect.bisect_left
+    for at in second.starts:
+        place = begins(first.starts, at) - 1
+        # Of one that comes again, each time is over before the next.
+        if place >= 0 and (first.lasts is None or at <= first.starts[place] + first.lasts):
+            return at
+    return None
 
 
 def _step(place: Place, topology: Topology) -> Step:
@@ -328,13 +364,16 @@ def _option(name: str, kind: type, topology: Topology) -> Callable[[Place], bool
     return lambda place: [_one_of(topology.names, "node")(entry) for entry in place.items("nodes")]
 
 
-def _expectations(place: Place, topology: Topology, *, must: bool) -> tuple[Expectation, ...]:
+def _expectations(
+    place: Place, topology: Topology, *, must: bool
+) -> tuple[tuple[Expectation, Reader], ...]:
+    """Each with where its fields stand."""
     return tuple(
         _expectation(entry, topology, must=must) for entry in place.items("what is expected")
     )
 
 
-def _expectation(place: Place, topology: Topology, *, must: bool) -> Expectation:
+def _expectation(place: Place, topology: Topology, *, must: bool) -> tuple[Expectation, Reader]:
     reader = Reader(place, "its fields, such as 'kind: host_unreachable'")
     when: dict[str, int | str | None] = {
         name: reader.take(name, _fault_named, None) for name in ("during", "after")
@@ -354,7 +393,7 @@ def _expectation(place: Place, topology: Topology, *, must: bool) -> Expectation
         must=must,
     )
     reader.end()
-    return expectation
+    return expectation, reader
 
 
 def _fields(place: Place) -> dict[str, Any]:
@@ -368,39 +407,33 @@ def _fault_named(place: Place) -> int | str:
     return value
 
 
-def _check_kinds(reader: Reader, scenario: Scenario) -> None:
-    """No kind or field is misspelt: what nobody writes never stands where it must not.
-
-    A program of one's own may record kinds and fields of its own.
-    """
-    if scenario.program or scenario.image:
-        return
-    for item in scenario.expectations:
-        place = reader.at("must" if item.must else "must_not")
+def _check_kinds(expected: Iterable[tuple[Expectation, Reader]]) -> None:
+    """No kind or field is misspelt: what nobody writes never stands where it must not."""
+    for item, reader in expected:
         if item.kind not in KINDS:
-            place.fail(
+            reader.at("kind").fail(
                 f"{item.name}: there is no kind of record {item.kind!r}: take one of "
                 f"{', '.join(KINDS)}"
             )
         for name in item.fields:
             if name not in KINDS[item.kind]:
-                place.fail(
+                reader.at("fields").entries("fields of the record")[name].fail(
                     f"{item.name}: a record of kind {item.kind!r} has no field {name!r}: take one "
                     f"of {', '.join(KINDS[item.kind]) or 'none'}"
                 )
 
 
-def _check_faults_named(reader: Reader, scenario: Scenario) -> None:
+def _check_faults_named(scenario: Scenario, expected: Iterable[tuple[Expectation, Reader]]) -> None:
     """Every fault that an expectation names is there."""
     faults = [str(step.fault) for step in scenario.fault_steps for _ in step.starts]
     known = {*faults, *(fault.split()[0] for fault in faults)}
-    for item in scenario.expectations:
-        for name in (item.during, item.after):
+    for item, reader in expected:
+        for field, name in (("during", item.during), ("after", item.after)):
             if name is None or name in known:
                 continue
             if isinstance(name, int) and 1 <= name <= len(faults):
                 continue
-            reader.at("must" if item.must else "must_not").fail(
+            reader.at(field).fail(
                 f"{item.name}: there is no fault {name!r} in the timeline: it has "
                 f"{', '.join(dict.fromkeys(faults)) or 'none'}"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
 
@@ -15,6 +16,7 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 _REQUIRED: Any = object()
+_EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
 
 
 class BadScenario(ClusterError, ValueError):
@@ -48,10 +50,14 @@ class Place:
         except yaml.MarkedYAMLError as error:
             self.fail(str(error.problem or error))
 
+    @property
+    def line(self) -> int:
+        """Where it begins, counted from 1."""
+        return int(self._node.start_mark.line) + 1
+
     def fail(self, why: str) -> NoReturn:
         """Raises BadScenario for this place."""
-        line = self._node.start_mark.line + 1
-        raise BadScenario(why, file=self._file, line=line, field=self.field)
+        raise BadScenario(why, file=self._file, line=self.line, field=self.field)
 
     def items(self, of: str) -> Iterator[Place]:
         """The entries of a list. ``of`` says what they are, for the error if it is none."""
@@ -146,6 +152,9 @@ def number(low: float, high: float, unit: str = "seconds") -> Callable[[Place], 
 
     def read(place: Place) -> float:
         value = place.value
+        # YAML 1.1 wants a point and a sign in 1.0e+9, and has text otherwise.
+        if isinstance(value, str) and _EXPONENT.fullmatch(value):
+            value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             place.fail(f"{value!r} is no number: write {unit}, from {low:g} to {high:g}")
         if not low <= value <= high:

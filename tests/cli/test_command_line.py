@@ -60,6 +60,8 @@ def test_node_has_an_option_for_every_setting() -> None:
         ("down", "mesh", "--all"),
         ("completion", "tcsh"),
         ("subscribe", "t", "--count", "0"),
+        ("topics", "--on", "ring"),
+        ("topics", "--on", "mesh", "--peer", "tcp://127.0.0.1:9"),
         ("dance",),
     ],
 )

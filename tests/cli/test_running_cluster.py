@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spot.testbed import Cluster, Run
+from spot.testbed import Cluster, Run, build_topology
 from spot.testbed.process_id import marked_processes
 from spot.testbed.run import state_directory
 from tests.cli.test_command_line import ROOT, spot
@@ -60,6 +60,33 @@ def test_up_twice_says_that_it_is_up(two_node: Run) -> None:
     assert "two-node is up already, with 2 nodes" in result.stderr
     (run,) = Run.all(state_directory())
     assert [node["pid"] for node in run.nodes.values()] == pids
+
+
+def test_up_of_something_else_says_what_differs(two_node: Run) -> None:
+    """Whoever asks for containers and is told that it is up already measures processes."""
+    asked = ("--backend", "process", "--direct", "--rate", "20", "--history")
+    assert "is up already" in spot("up", "two-node", "--nodes", "2", *asked).stderr
+    port = int(two_node.nodes["a"]["address"].rpartition(":")[2])
+    spot("up", "two-node", "--base-port", str(port))
+    wrong = ("--backend", "docker", "--proxied", "--rate", "5", "--base-port", str(port + 1))
+    said = spot("up", "two-node", *wrong, code=1).stderr
+    assert said == (
+        "spot: two-node is up already, and not as asked for: its backend is process, not docker; "
+        "it has no proxies; each of its nodes publishes 20 messages a second, not 5; "
+        f"the port of a is {port}, not {port + 1}. 'spot down two-node' first\n"
+    )
+    assert "process, not docker" in spot("up", "two-node", code=1, BACKEND="docker").stderr
+    assert len(Run.all(state_directory())) == 1
+
+
+def test_up_of_another_shape_says_how_many_nodes_there_are(two_node: Run) -> None:
+    """`make mesh-up NODES=7` that leaves three is not what was asked for."""
+    spot("up", "hub-spoke", "--nodes", "1", "--rate", "0")
+    spot("up", "hub-spoke", "--nodes", "1", "--rate", "0")
+    spot("up", "hub-spoke")
+    said = spot("up", "hub-spoke", "--nodes", "2", "--relay", "--history", code=1).stderr
+    assert "it has 2 nodes, not 3; its hub is no relay; its nodes record no history" in said
+    assert "'spot down hub-spoke' first" in said
 
 
 def test_up_starts_anew_where_every_process_is_gone(two_node: Run) -> None:
@@ -135,10 +162,34 @@ def test_topics_tell_their_hosts(two_node: Run) -> None:
     assert json.loads(spot("topics", "--json", "--peer", peer).stdout) == expected[:1]
 
 
+def test_topic_that_a_relay_passes_on_is_told_with_its_host_alone() -> None:
+    """The relay can tell of it, and hosts it no more for that."""
+    cluster = Cluster(build_topology("hub-spoke", 2, relay=True), rate=0).start()
+    cluster.detach()
+    try:
+        names = ("hub", "spoke-1", "spoke-2")
+        expected = [{"topic": f"{name}:data", "host": name} for name in names]
+        assert json.loads(spot("topics", "--json").stdout) == expected
+        peer = cluster.addresses["hub"]
+        assert json.loads(spot("topics", "--json", "--peer", peer).stdout) == expected
+    finally:
+        cluster.stop()
+
+
 def test_peer_that_does_not_answer_is_named() -> None:
     """A wrong --peer must end, and say which endpoint it was."""
     result = spot("topics", "--peer", "tcp://127.0.0.1:9", code=1)
     assert "tcp://127.0.0.1:9" in result.stderr
+
+
+def test_logs_of_what_is_neither_node_nor_topology_name_both(two_node: Run) -> None:
+    """One word may be either, and the mistake may be in either."""
+    said = spot("logs", "nomesh", code=1).stderr
+    assert "two-node has no node 'nomesh': it has a, b" in said
+    assert "nor is it a topology, which is two-node, mesh or hub-spoke" in said
+    assert "topology" not in spot("logs", "two-node", "nomesh", code=1).stderr
+    said = spot("logs", "nomesh", "a", code=2).stderr
+    assert "there is no topology 'nomesh': take two-node, mesh or hub-spoke" in said
 
 
 def test_logs_follow_until_the_cluster_goes_down(two_node: Run) -> None:
@@ -156,7 +207,17 @@ def test_logs_follow_until_the_cluster_goes_down(two_node: Run) -> None:
 def test_several_clusters_need_a_name(two_node: Run) -> None:
     """Guessing which one is meant would end or address the wrong one."""
     spot("up", "hub-spoke", "--nodes", "1", "--rate", "0")
-    assert "several clusters are up" in spot("topics", code=1).stderr
+    for command in ("topics", "publish a:data x", "subscribe a:data", "fault cut a b", "heal"):
+        said = spot(*command.split(), code=1).stderr
+        assert "several clusters are up (two-node, hub-spoke): name one of them" in said
+        assert "as by '--on two-node'" in said
+    assert "as by 'spot logs two-node'" in spot("logs", code=1).stderr
+    assert "as by 'spot logs two-node a'" in spot("logs", "a", code=1).stderr
+    (topic, _) = json.loads(spot("topics", "--json", "--on", "hub-spoke").stdout)
+    assert topic == {"topic": "hub:data", "host": "hub"}
+    assert "published 1 bytes" in spot("publish", "hub:data", "x", "--on", "hub-spoke").stdout
+    lines = spot("subscribe", "b:data", "--count", "1", "--on", "two-node").stdout.splitlines()
+    assert lines[0].startswith("b:data ")
     assert "name one of them, or take --all" in spot("down", code=1).stderr
     assert "hub-spoke is down" in spot("down", "hub-spoke").stderr
     assert len(Run.all(state_directory())) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import itertools
+import re
 import threading
 import time
 from typing import Any
@@ -67,6 +68,7 @@ def test_cluster_sync_names_those_that_did_not_answer(host: Spot, client: Spot) 
     assert caught.value.answers == {endpoint_of(host): frozenset({"t"})}
     assert caught.value.missing == (NOBODY,)
     assert endpoint_of(host) not in str(caught.value)
+    assert re.search(rf"{NOBODY} \(.+\): start it, or allow more time", str(caught.value))
 
 
 def test_cluster_sync_is_a_barrier_for_subscriptions_of_both_sides(

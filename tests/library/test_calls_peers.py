@@ -168,9 +168,12 @@ def test_cluster_add_twice_is_eexist(client: Spot, host: Spot) -> None:
         with pytest.raises(PeerExists, match=name) as caught:
             client.cluster_add(name)
         assert (caught.value.errno, caught.value.endpoint) == (errno.EEXIST, name)
+        assert "was added before" in str(caught.value)
     client.cluster_add(NOBODY)
-    with pytest.raises(PeerExists):
+    with pytest.raises(PeerExists, match="go on, or cluster_remove it first"):
         client.cluster_add(NOBODY)
+    with pytest.raises(PeerExists, match="client has dialled this node"):
+        host.cluster_add("client")
 
 
 @pytest.mark.parametrize("endpoint", ["tcp://*:5555", "tcp://127.0.0.1:0", "tcp://127.0.0.1:*"])

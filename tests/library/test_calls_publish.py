@@ -14,6 +14,7 @@ import pytest
 
 from spot import (
     HostUnreachable,
+    InvalidArgument,
     MessageTooLarge,
     QueueFull,
     Spot,
@@ -164,6 +165,19 @@ def test_message_that_a_subscriber_does_not_take_is_missed_by_it(
     assert [len(message.data) for message in receive(large, 3)] == [1, 3_000_000, 1]
     assert [(m.data, m.missed) for m in receive(small, 2)] == [(b"1", 0), (b"3", 1)]
     assert host.metrics().links_lost == 0
+
+
+def test_message_below_64_kib_reaches_a_subscriber_of_any_limit(
+    make_node: MakeNode, host: Spot
+) -> None:
+    """Batches go to all alike; only what goes alone, beside its record, is held back."""
+    small = make_node(cluster=host.endpoints, max_message_bytes=1)
+    small.cluster_sync()
+    small.subscribe("t")
+    for size in (2, 64 * KIB - 1, 64 * KIB, 1):
+        host.publish("t", b"x" * size)
+    received = [(len(m.data), m.missed) for m in receive(small, 3)]
+    assert received == [(2, 0), (64 * KIB - 1, 0), (1, 1)]
 
 
 def test_publish_keeps_the_order_of_small_and_large(host: Spot, client: Spot) -> None:
@@ -385,7 +399,13 @@ def test_wait_for_subscribers_that_do_not_come_is_etimedout(host: Spot) -> None:
         host.wait_for_subscribers("t", 2, timeout=0.1)
     assert 0.09 < time.monotonic() - began < 1.5
     assert (caught.value.errno, caught.value.topic) == (errno.ETIMEDOUT, "t")
-    host.wait_for_subscribers("t", 0, timeout=0)
+
+
+@pytest.mark.parametrize("count", [0, -1, True, 1.0, None, "1"])
+def test_wait_for_a_count_that_is_none_is_einval(host: Spot, count: Any) -> None:
+    """It would be there at once, and the first messages go to nobody."""
+    with pytest.raises(InvalidArgument, match=f"count must be.*not {count!r}"):
+        host.wait_for_subscribers("t", count, timeout=0)
 
 
 def test_wait_for_subscribers_of_a_topic_hosted_elsewhere_is_enoent(client: Spot) -> None:
@@ -394,3 +414,28 @@ def test_wait_for_subscribers_of_a_topic_hosted_elsewhere_is_enoent(client: Spot
         with pytest.raises(TopicNotFound, match=f"'{topic}'") as caught:
             client.wait_for_subscribers(topic)
         assert (caught.value.errno, caught.value.topic) == (errno.ENOENT, topic)
+
+
+def test_small_limit_holds_for_the_second_message_too(make_node: MakeNode) -> None:
+    """The quick way of publish, which begins with the second, has to know of it as well."""
+    node = make_node(topics=["t"], subscribe=["t"], max_message_bytes=100)
+    for _ in range(3):
+        node.publish("t", b"x" * 100)
+        with pytest.raises(MessageTooLarge):
+            node.publish("t", b"x" * 101)
+    assert [len(message.data) for message in receive(node, 3)] == [100, 100, 100]
+
+
+def test_large_messages_go_alone_in_every_call(host: Spot, make_node: MakeNode) -> None:
+    """A receiver with a smaller limit misses those, and counts them, but gets what is around them."""
+    node = make_node(cluster=host.endpoints, max_message_bytes=1000)
+    node.cluster_sync()
+    node.subscribe("t")
+    host.publish_many("t", [b"1", b"x" * 65_535, b"x" * 65_536, b"2", b"x" * 70_000, b"3"])
+    found = receive(node, 4)
+    assert [(len(message.data), message.missed) for message in found] == [
+        (1, 0),
+        (65_535, 0),
+        (1, 1),
+        (1, 1),
+    ]

@@ -196,6 +196,16 @@ def test_bad_environment_names_the_variable(
         Spot()
 
 
+@pytest.mark.parametrize("name", ["peer_timeout", "heartbeat", "send_timeout"])
+@pytest.mark.parametrize("value", [1e300, float("inf")])
+def test_time_that_nobody_waits_is_told_with_the_longest(name: str, value: float) -> None:
+    """'At least 0.3' is no answer to who wrote a number that is far above."""
+    with pytest.raises(
+        InvalidArgument, match=f"{name} .*, at most 1000000000, not {re.escape(repr(value))}"
+    ):
+        Config().with_settings(**{name: value})
+
+
 def test_quorum_of_nobody_is_refused() -> None:
     """A node that requires what it can never have would refuse every publish: a mistake."""
     with pytest.raises(InvalidArgument, match=r"require_quorum.*members is empty"):

@@ -189,7 +189,9 @@ def test_what_was_asked_for_wrongly_is_told_in_a_line(
         "topology='ring'": "there is no topology 'ring': take two-node,",
         "nodes=1000": "mesh can have 2 to 200 nodes, not 1000",
         "settings={'peer_time': 1}": "there is no setting 'peer_time'",
-        "settings={'heartbeat': 'often'}": "SPOT_HEARTBEAT='often'",
+        "settings={'heartbeat': 'often'}": (
+            "settings={'heartbeat': 'often'}: heartbeat must be a number of seconds, not 'often'"
+        ),
         "program=['no-such-program']": "there is no program no-such-program",
         "backend='cloud'": "there is no backend 'cloud': take process, docker",
         "'two-node', program=[sys.executable, '-c', '1/0']": "ZeroDivisionError",

@@ -106,10 +106,18 @@ STEP = MESH + "timeline:\n  - "
         ("title: t\nnodes: {}", 2, "nodes", "0 nodes"),
         ("title: t\nnodes: {a: {topics: ['*']}}", 2, "nodes.a", "topics"),
         (MESH + "traffic: {rate: fast}", 3, "traffic.rate", "'fast' is no number"),
+        (MESH + "traffic: {rate: 1e9}", 3, "traffic.rate", "1e+09 is out of bounds"),
         (MESH + "traffic: {rate: -1}", 3, "traffic.rate", "-1 is out of bounds"),
         (MESH + "traffic: {payload_bytes: 0}", 3, "traffic.payload_bytes", "0 won't do"),
         (MESH + "settings: {peer_time: 1}", 3, "settings.peer_time", "peer_timeout"),
         (MESH + "settings:\n  peer_timeout: 0.1", 4, "settings.peer_timeout", "at least 0.3"),
+        (
+            MESH + "settings: {peer_timeout: 0}",
+            3,
+            "settings.peer_timeout",
+            "settings.peer_timeout: peer_timeout must be a number of seconds, at least 0.3, not 0",
+        ),
+        (MESH + "settings: {reconnect_min: 9}", 3, "settings.reconnect_min", "9.0 is larger than"),
         (MESH + "settings: {bind: x}", 3, "settings.bind", "no setting bind"),
         (MESH + "settings: {sndhwm: yes}", 3, "settings.sndhwm", "neither a number nor text"),
         (MESH + "timeline: cut a b", 3, "timeline", "no list"),
@@ -145,19 +153,24 @@ STEP = MESH + "timeline:\n  - "
         (MESH + "alone: 1", 3, "alone", "neither true nor false"),
         (MESH + "must: [{kind: recv}]", 3, "must[0]", "name is missing"),
         (
-            MESH + "must_not: [{name: n, kind: recieve}]",
-            3,
-            "must_not",
+            MESH + "must_not:\n  - name: n\n    kind: recieve",
+            5,
+            "must_not[0].kind",
             "no kind of record 'recieve'",
         ),
         (
             MESH + "must_not: [{name: n, kind: recv, fields: {topics: t}}]",
             3,
-            "must_not",
+            "must_not[0].fields.topics",
             "a record of kind 'recv' has no field 'topics': take one of topic, seq",
         ),
         (MESH + "must: [{name: n, kind: recv, node: z}]", 3, "must[0].node", "no node 'z'"),
-        (MESH + "must: [{name: n, kind: recv, during: cut}]", 3, "must", "no fault 'cut'"),
+        (
+            MESH + "must: [{name: n, kind: recv, during: cut}]",
+            3,
+            "must[0].during",
+            "no fault 'cut'",
+        ),
         (MESH + "must: [{name: n, kind: recv, during: 1, after: 1}]", 3, "must[0].after", "either"),
         (MESH + "name: a/b", 3, "name", "no name"),
     ],
@@ -173,6 +186,82 @@ def test_error_says_file_line_field_and_what_to_do(
     assert why in str(error)
     assert str(error).startswith("mine.yaml")
     assert line is None or f"line {line}" in str(error)
+
+
+TWICE = (
+    MESH
+    + """\
+timeline:
+  - {{at: 1, fault: "{first}", for: 2}}
+  - {{at: {at}, fault: "{second}", for: 1}}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "at", "why"),
+    [
+        ("cut a b", "cut b a", 2, "the link a - b is cut then"),
+        ("cut a b", "cut a b", 1, "the link a - b is cut then"),
+        ("cut a b", "cut a b", 3, "the link a - b is cut then"),
+        ("cut a b", "blackhole a b towards=a", 2, "the link a - b is cut then"),
+        ("partition a,b c", "flap c a", 2, "the link a - c is cut then"),
+        ("latency a b latency=9", "latency a b latency=5", 2, "a latency on the link a - b then"),
+        ("blackhole a b", "blackhole a b towards=a", 2, "a blackhole on the link a - b then"),
+        ("crash a", "crash a", 2, "a does not run then"),
+        ("pause a", "garbage a", 2, "a is held still then"),
+        ("stop a", "readdress a", 2, "a does not run then"),
+    ],
+)
+def test_fault_that_can_not_begin_while_another_acts_is_told(
+    first: str, second: str, at: int, why: str
+) -> None:
+    """It would be refused in the middle of the run, which then says nothing about SPOT."""
+    for text, line in (
+        (TWICE.format(first=first, second=second, at=at), 5),
+        (
+            MESH
+            + f'timeline:\n  - {{at: {at}, fault: "{second}"}}\n  - {{at: 0.5, fault: "{first}"}}',
+            4,
+        ),
+    ):
+        with pytest.raises(BadScenario) as caught:
+            parse_scenario(text, "mine.yaml")
+        assert (caught.value.line, caught.value.field) == (line, f"timeline[{line - 4}].fault")
+        assert why in str(caught.value)
+        assert f"of line {9 - line} acts" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "at"),
+    [
+        ("cut a b", "cut a b", 3.1),
+        ("cut a b", "cut b c", 2),
+        ("bandwidth a b rate=256", "cut a b", 2),
+        ("blackhole a b towards=a", "blackhole a b towards=b", 2),
+        ("latency a b latency=9", "bandwidth a b rate=256", 2),
+        ("crash a", "crash b", 2),
+        ("partition a,b c", "crash c", 2),
+        ("restart a", "crash a", 1),
+    ],
+)
+def test_faults_that_can_act_together_are_read(first: str, second: str, at: float) -> None:
+    """Trouble seldom comes alone."""
+    assert len(parse_scenario(TWICE.format(first=first, second=second, at=at), "x").timeline) == 2
+
+
+def test_fault_that_comes_again_is_told_where_it_meets_another() -> None:
+    """The third time may be the one that can't be."""
+    step = STEP + "{at: 1, fault: cut a b, for: 0.2, times: 5, every: 1}\n  - "
+    assert parse_scenario(step + "{at: 3.5, fault: crash a, for: 0.1}", "x").timeline
+    with pytest.raises(BadScenario, match=r"line 5, .*'cut a b' at 3.1 s .* of line 4 acts"):
+        parse_scenario(step + "{at: 3.1, fault: cut a b, for: 0.1}", "x")
+
+
+def test_number_with_an_exponent_is_one() -> None:
+    """YAML 1.1 has text there, unless there is a point and a sign."""
+    assert parse_scenario(MESH + "traffic: {rate: 1e3}", "x").traffic.rate == 1000
+    assert parse_scenario(MESH + "traffic: {rate: 2.5e-1}", "x").traffic.rate == 0.25
 
 
 def test_unknown_scenario_says_where_to_look() -> None:
