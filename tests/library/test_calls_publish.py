@@ -427,7 +427,7 @@ def test_small_limit_holds_for_the_second_message_too(make_node: MakeNode) -> No
 
 
 def test_large_messages_go_alone_in_every_call(host: Spot, make_node: MakeNode) -> None:
-    """A receiver with a smaller limit misses those, and counts them, but gets what is around them."""
+    """A receiver with a smaller limit misses those, counts them, and gets what is around them."""
     node = make_node(cluster=host.endpoints, max_message_bytes=1000)
     node.cluster_sync()
     node.subscribe("t")
