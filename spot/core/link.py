@@ -243,11 +243,12 @@ class Link(Flow):
         self.interest = Interest()
         self.feeds: set[HostedTopic] = set()
         # Relays: topics that the peer asked for by number; nodes that it offers, and is offered;
-        # topics and nodes that are of no use; followed topics whose beginning it has not told.
+        # topics, with their hosts, and nodes that are of no use; followed topics whose beginning it
+        # has not told.
         self.follows: set[HostedTopic] = set()
         self.ways: dict[str, Way] = {}
         self.offered: dict[str, NodeEntry] = {}
-        self.shunned: set[int] = set()
+        self.shunned: dict[int, str] = {}
         self.circles: set[str] = set()
         self.awaiting: set[RemoteTopic] = set()
         # What the peer published here, and what others did by way of it; up to which number it was
