@@ -159,7 +159,7 @@ class Announcements(Hosts):
                         f"topic {entry.name!r} is announced for node {entry.origin!r}, "
                         "which was not offered"
                     )
-                link.shunned.add(entry.topic_id)
+                link.shunned[entry.topic_id] = entry.origin
                 continue
             topic = RemoteTopic(entry.topic_id, entry.name, entry.epoch, link, entry.standby, way)
             if not way.path:
@@ -210,14 +210,13 @@ class Announcements(Hosts):
             for topic in list(registry.ways.get((name, way.node), {}).values()):
                 if topic.link is not None:
                     topic.link.topics.pop(topic.topic_id, None)
-                    topic.link.shunned.add(topic.topic_id)
+                    topic.link.shunned[topic.topic_id] = way.node
             registry.withdraw(name, way.node)
             self.traffic.resteer(name, way.node)
         self._hosts_changed(stale, now)
 
     def _on_topic_gone(self, link: Link, topic_id: int, head: int, now: float) -> None:
-        if topic_id in link.shunned:
-            link.shunned.discard(topic_id)
+        if link.shunned.pop(topic_id, None) is not None:
             return
         topic = link.topics.pop(topic_id, None)
         if topic is None:
@@ -251,7 +250,10 @@ class Announcements(Hosts):
             # A circle, or more than anybody needs: of no use.
             link.circles.add(node)
             if node in link.ways:
+                numbers = [topic.topic_id for topic in link.topics.values() if topic.node == node]
                 self._on_node_gone(link, node, "circle", {}, now)
+                # For the peer the offer goes on.
+                link.shunned.update(dict.fromkeys(numbers, node))
             return
         life = Incarnation(entry.started, entry.random)
         way = link.ways.get(node)
@@ -278,6 +280,7 @@ class Announcements(Hosts):
     def _on_node_gone(
         self, link: Link, node: str, reason: str, heads: dict[int, int], now: float
     ) -> None:
+        link.shunned = {number: host for number, host in link.shunned.items() if host != node}
         way = link.ways.get(node)
         if way is None or not way.path:
             if node not in link.circles:

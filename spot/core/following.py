@@ -12,6 +12,26 @@ from spot.core.link import Link
 from spot.core.registry import HostedTopic, Relayed, RemoteTopic
 from spot.core.together import Together
 
+Wish = tuple[int, int]
+"""Epoch and sequence from where on a topic is wanted, as FOLLOW says it."""
+
+
+def _first(epoch: int, *wishes: Wish) -> Wish:
+    """The wish for which most comes of an epoch of a topic.
+
+    Where its n newest begin nobody knows before the answer: it is taken to be near the end.
+    """
+
+    def begin(wish: Wish) -> tuple[int, int]:
+        was, last = wish
+        if was == epoch:
+            return last, 0
+        if was or last == codec.EVERYTHING:
+            return 0, 0
+        return codec.EVERYTHING, -last
+
+    return min(wishes, key=begin)
+
 
 class Following(Together):
     """Asks relays for what is wanted, and begins the streams that others ask for."""
@@ -46,54 +66,35 @@ class Following(Together):
             topic.asked = topic.link.asks
 
     def follow(self, topic: RemoteTopic) -> None:
-        """Asks a topic's source for it, if somebody wants it, or no longer."""
+        """Asks a topic's source for it, if somebody wants it who did not, or no longer."""
         link = topic.link
         assert link is not None
         relayed = self.registry.relayed.get((topic.name, topic.node))
         passing = relayed is not None and relayed.is_wanted and relayed.source is topic
         listening = bool(topic.way.path) and self._is_active(topic) and self._is_wanted(topic)
-        if not passing and not listening:
-            self._unfollow(topic)
-            return
-        if topic.followed:
-            return
-        topic.followed = True
-        at = (0, 0)
-        if passing:
-            assert relayed is not None
-            at = (relayed.epoch, relayed.head) if relayed.is_begun else (0, 0)
-        if listening:
-            own = self.subscriptions.reached(topic.name, topic.node)
-            if not passing or (own[0] == topic.epoch and own[1] < at[1]):
-                at = own
-        link.awaiting.add(topic)
-        self.ask(link, codec.encode_follow(codec.FOLLOW, topic.topic_id, *at))
-        if passing:
-            assert relayed is not None
-            relayed.asked = link.asks
-        if listening:
-            topic.asked = link.asks
+        was_followed = topic.followed
+        wishes = []
+        if listening and not topic.for_here:
+            wishes.append(self.subscriptions.reached(topic.name, topic.node))
+            topic.asked = link.asks + 1
+        if relayed is not None and passing and not topic.for_others:
+            wishes.append((relayed.epoch, relayed.head) if relayed.is_begun else (0, 0))
+            relayed.asked = link.asks + 1
+        topic.for_here = listening
+        topic.for_others = passing
+        if wishes:
+            link.awaiting.add(topic)
+            at = _first(topic.epoch, *wishes)
+            self.ask(link, codec.encode_follow(codec.FOLLOW, topic.topic_id, *at))
+        elif was_followed and not topic.followed:
+            link.awaiting.discard(topic)
+            self.effects.control(link, codec.encode_follow(codec.UNFOLLOW, topic.topic_id))
 
     def listen(self, topic: RemoteTopic) -> None:
         """This node has a new subscription to a topic behind a relay."""
-        link = topic.link
-        if link is None or not topic.way.path:
-            return
-        if not topic.followed:
+        if topic.link is not None and topic.way.path:
+            topic.for_here = False
             self.follow(topic)
-            return
-        at = self.subscriptions.reached(topic.name, topic.node)
-        link.awaiting.add(topic)
-        self.ask(link, codec.encode_follow(codec.FOLLOW, topic.topic_id, *at))
-        topic.asked = link.asks
-
-    def _unfollow(self, topic: RemoteTopic) -> None:
-        if topic.followed:
-            topic.followed = False
-            if topic.link is not None:
-                topic.link.awaiting.discard(topic)
-                record = codec.encode_follow(codec.UNFOLLOW, topic.topic_id)
-                self.effects.control(topic.link, record)
 
     def ask_again(self, topic: RemoteTopic, head: int) -> None:
         relayed = self.registry.relayed.get((topic.name, topic.node))
@@ -123,18 +124,13 @@ class Following(Together):
         if isinstance(topic, Relayed) and not topic.is_begun:
             source = topic.source
             first = not topic.pending
+            # Several wishes of one link become one, from where the first of them begins.
             before = topic.pending.get(link, (0, 0))
-            if before[0] == epoch and epoch:
-                last = min(last, before[1])
-            if before == (0, 0) or epoch:
-                # Several wishes of one link become one, from where the first of them begins.
-                topic.pending[link] = (epoch, last)
-            if not source.followed:
+            topic.pending[link] = _first(topic.epoch, before, (epoch, last))
+            if first and source.link is not None:
+                # Also if it is followed already: where is the stream?
+                source.for_others = False
                 self.follow(source)
-            elif first and source.link is not None:
-                # This node listens to it already: where is the stream?
-                self.ask(source.link, codec.encode_follow(codec.FOLLOW, source.topic_id))
-                topic.asked = source.link.asks
         else:
             self._feed(link, topic, epoch, last)
 

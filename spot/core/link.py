@@ -172,6 +172,7 @@ class Link(Flow):
         "publishes",
         "renewed",
         "renewed_pattern",
+        "returns",
         "rtt",
         "shunned",
         "state",
@@ -245,13 +246,15 @@ class Link(Flow):
         self.interest = Interest()
         self.feeds: set[HostedTopic] = set()
         # Relays: topics that the peer asked for by number; nodes that it offers, and is offered;
-        # topics and nodes that are of no use; followed topics whose beginning it has not told.
+        # topics, with their hosts, and nodes that are of no use; followed topics whose beginning it
+        # has not told; up to which number what a node published by way of the peer was confirmed.
         self.follows: set[HostedTopic] = set()
         self.ways: dict[str, Way] = {}
         self.offered: dict[str, NodeEntry] = {}
-        self.shunned: set[int] = set()
+        self.shunned: dict[int, str] = {}
         self.circles: set[str] = set()
         self.awaiting: set[RemoteTopic] = set()
+        self.returns: dict[codec.Sender, int] = {}
         # What the peer published here, and what others did by way of it; up to which number it was
         # told that this was dealt with.
         self.publisher: Publisher | None = None

@@ -146,11 +146,22 @@ class Way:
 class RemoteTopic:
     """A topic as one peer hosts it. It outlives the link, so that a publish can say who is lost.
 
-    What comes before the answer to the link's INTEREST or FOLLOW number ``asked`` is not for this
-    node's subscriptions as they are now; 0 when it has come.
+    It is followed ``for_here``, for subscriptions of this node, and ``for_others`` behind it. What
+    comes before the answer to the link's INTEREST or FOLLOW number ``asked`` is not for this node's
+    subscriptions as they are now; 0 when it has come.
     """
 
-    __slots__ = ("asked", "epoch", "followed", "link", "name", "standby", "topic_id", "way")
+    __slots__ = (
+        "asked",
+        "epoch",
+        "for_here",
+        "for_others",
+        "link",
+        "name",
+        "standby",
+        "topic_id",
+        "way",
+    )
 
     def __init__(
         self,
@@ -167,8 +178,12 @@ class RemoteTopic:
         self.standby = standby
         self.link: Link | None = link
         self.way = way or Way(link.node, link.incarnation, link.bytes_max, (), link)
-        self.followed = False
+        self.for_here = self.for_others = False
         self.asked = 0
+
+    @property
+    def followed(self) -> bool:
+        return self.for_here or self.for_others
 
     @property
     def node(self) -> str:

@@ -6,7 +6,6 @@ and what is published to it is sent on there. Whoever is behind hears when the w
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
 from spot.core import codec
@@ -16,6 +15,7 @@ from spot.core.codec import Sender
 from spot.core.greeting import Incarnation, encode_node_gone
 from spot.core.history import History
 from spot.core.link import Link, chunk_msgs
+from spot.core.ordering import UNTOLD
 from spot.core.passing import Passing
 from spot.core.publishing import PUBLISHERS_MAX
 from spot.core.registry import Relayed, RemoteTopic, Way
@@ -34,9 +34,8 @@ class Relaying(Passing):
 
     def __init__(self, *settings: Any) -> None:
         super().__init__(*settings)
-        # By node: the way that is offered to others, and where publishes of a node came from.
+        # By node: the way that is offered to others.
         self.best: dict[str, Way] = {}
-        self.returns: OrderedDict[str, Link] = OrderedDict()
         # Numbers of topics that their hosts have ended: what is published to them is refused there.
         self.ended: dict[int, None] = {}
 
@@ -240,7 +239,7 @@ class Relaying(Passing):
         if relayed is None and topic_id and topic_id not in self.ended:
             # So did the way by which the topic was offered then.
             return None
-        self._remember(sender.node, link)
+        self._remember(sender, link)
         number = 0 if relayed is None else relayed.source.topic_id
         most = chunk_msgs(way.link.window_msgs)
         first = chunk.first
@@ -255,20 +254,26 @@ class Relaying(Passing):
             first = piece.last + 1
         return None
 
-    def _remember(self, node: str, link: Link) -> None:
-        self.returns[node] = link
-        self.returns.move_to_end(node)
-        if len(self.returns) > PUBLISHERS_MAX:
-            self.returns.popitem(last=False)
+    @staticmethod
+    def _remember(sender: Sender, link: Link) -> None:
+        """What is confirmed is to be told on this link, also if it was told before."""
+        link.returns.pop(sender, None)
+        link.returns[sender] = UNTOLD
+        if len(link.returns) > PUBLISHERS_MAX:
+            del link.returns[next(iter(link.returns))]
 
     def pass_back(self, sender: Sender, number: int, refused: int) -> None:
-        """CONFIRMED, towards its publisher; it is this node, or behind the way that it came."""
+        """CONFIRMED, towards its publisher: it is this node, or behind links that publishes came
+        by. On each of them, as what came last may have been under way for long, and no way any
+        more; and once, as they may lead in a circle.
+        """
         if sender.node == self.node:
             self.on_confirmed(sender, number, refused)
             return
-        link = self.returns.get(sender.node)
-        if link is not None and link.is_up:
-            self.effects.control(link, codec.encode_confirmed(sender, number, refused))
+        for link in self.links():
+            if link.returns.get(sender, number) < number:
+                link.returns[sender] = number
+                self.effects.control(link, codec.encode_confirmed(sender, number, refused))
 
 
 def _gone(node: str, why: str, topics: list[Relayed]) -> bytes:

@@ -282,6 +282,7 @@ class Traffic(Outgoing):
         link.ingress.clear()
         self.stuck.pop(link, None)
         link.forwarders.clear()
+        link.returns.clear()
         link.out.clear()
         link.publishes.out.clear()
         link.awaiting.clear()

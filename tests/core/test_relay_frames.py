@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from spot.core import batches, codec
 from spot.core.cluster import Cluster
 from spot.core.codec import NodeEntry, Sender, TopicEntry
+from spot.core.greeting import Incarnation, encode_node_gone
 from spot.core.interest import EXACT, InterestEntry, encode_interest
 from tests.core.test_cluster_frames import CONN, greeted, victim
+from tests.core.wires import new_cluster
 
 
 def offered(node: str, *path: str) -> bytes:
@@ -67,6 +71,51 @@ def test_a_circle_is_ignored_with_its_topics(cluster: Cluster, entry: tuple[str,
     gone = codec.encode_gone(7, codec.EVERYTHING)
     cluster.frame(CONN, (gone,), 10.2)
     assert "other" in cluster.nodes
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_circle_that_has_ended_leaves_nothing(cluster: Cluster, known: bool) -> None:
+    # The way goes by this node no longer, and is offered anew: the numbers are the same.
+    circle = offered("x", "other", "victim")
+    if known:
+        cluster.frame(CONN, (offered("x", "other") + announced("x") + circle,), 10.1)
+    else:
+        cluster.frame(CONN, (circle + announced("x"),), 10.1)
+    gone = encode_node_gone("x", "changed", {})
+    cluster.frame(CONN, (gone + offered("x", "other") + announced("x"),), 10.2)
+    assert "other" in cluster.nodes
+    remote = cluster.traffic.registry.host_of("far")
+    assert remote is not None
+    assert remote.link is cluster.nodes["other"]
+
+
+@pytest.mark.parametrize("topics_first", [False, True])
+def test_a_way_that_becomes_a_circle_ends_in_good_order(
+    cluster: Cluster, topics_first: bool
+) -> None:
+    # Its topics were of use before: that they end is no error.
+    circle = offered("x", "other", "victim")
+    cluster.frame(CONN, (offered("x", "other") + announced("x") + circle,), 10.1)
+    end = codec.encode_gone(7, codec.EVERYTHING) if topics_first else b""
+    cluster.frame(CONN, (end + encode_node_gone("x", "closed", {}),), 10.2)
+    assert "other" in cluster.nodes
+
+
+def test_a_topic_that_its_host_does_not_announce_is_of_no_use_until_the_offer_ends(
+    cluster: Cluster,
+) -> None:
+    # A relay that has not heard of the end may offer it again, under the same number.
+    offer = offered("x", "other") + announced("x")
+    cluster.frame(CONN, (offer,), 10.1)
+    link = cluster.nodes["other"]
+    host = new_cluster("x", now=1.0).me
+    cluster.frame(b"\0x", (replace(host, incarnation=Incarnation(1, 1)).encode(),), 10.2)
+    complete = codec.encode_topics((), complete=True)
+    cluster.frame(b"\0x", (codec.record(codec.CONFIRM) + complete,), 10.2)
+    assert link.shunned == {7: "x"}
+    cluster.frame(CONN, (encode_node_gone("x", "changed", {}) + offer,), 10.3)
+    assert cluster.nodes["other"] is link
+    assert not link.shunned
 
 
 def test_what_is_unknown_is_not_followed_or_fetched(cluster: Cluster) -> None:

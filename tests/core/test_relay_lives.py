@@ -6,7 +6,7 @@ import pytest
 
 from spot.config import Config
 from spot.core import batches, codec
-from spot.core.codec import NodeEntry, TopicEntry
+from spot.core.codec import NodeEntry, Sender, TopicEntry
 from spot.core.greeting import Incarnation
 from spot.core.publishing import LIVES_MAX, Outbox
 from tests.core.test_cluster_frames import CONN, greeted, victim
@@ -19,6 +19,11 @@ def published(node: Node, *payloads: bytes) -> None:
     remote = node.cluster.traffic.registry.host_of("t")
     assert remote is not None
     node.cluster.traffic.publish_remote(remote, payloads)
+
+
+def sender_of(publisher: Incarnation, host: Incarnation) -> Sender:
+    lives = (publisher.started, publisher.random, host.started, host.random)
+    return Sender("host", "publisher", *lives)
 
 
 def run_dry_but_for(wires: Wires, held: End) -> None:
@@ -136,3 +141,63 @@ def test_what_a_host_sent_before_its_end_goes_through_a_relay_before_the_news(le
     assert [message.data for message in reader.messages] == [b"1", b"2"]
     assert [notice.node for notice in reader.notices] == ["host"]
     assert reader.cluster.traffic.counters.missed_msgs == 0
+
+
+def test_confirmation_goes_back_on_each_way_that_publishes_came_by() -> None:
+    # What came last had been under way for long, by a relay that lost the publisher since then: who
+    # publishes by the other, which nothing happens to, would never hear of it.
+    wires = Wires()
+    host = wires.add("host", "host")
+    host.cluster.create_topic("t", 1)
+    relays = [wires.add(name, name, config=RELAY) for name in "ab"]
+    publisher = wires.add("publisher")
+    for node, endpoints in ((relays[0], ["host"]), (relays[1], "a"), (publisher, "ab")):
+        for endpoint in endpoints:
+            node.cluster.add_peer(endpoint, wires.now)
+    wires.settle(1.0)
+    published(publisher, b"1")
+    wires.work(publisher)
+    wires.settle(3.0)
+    (outbox,) = publisher.cluster.traffic.outboxes["host"].values()
+    assert (outbox.published, outbox.unsettled) == (1, 0)
+    assert outbox.carrier is not None
+    assert outbox.carrier.path == ("a",)
+    sender = sender_of(publisher.cluster.me.incarnation, host.cluster.me.incarnation)
+    number = relays[0].cluster.traffic.registry.relayed["t", "host"].topic_id
+    late = codec.forwarded(sender, batches.encode_batch(codec.PUBLISH, number, 1, [b"1"])[0])
+    published(publisher, b"2")
+    wires.work(publisher)
+    wires.run_dry()
+    assert outbox.unsettled == 1
+    relays[0].cluster.frame(relays[0].cluster.nodes["b"].conn, (late,), wires.now)
+    wires.work(relays[0])
+    wires.settle(3.0)
+    assert (outbox.published, outbox.unsettled) == (2, 0)
+
+
+def test_confirmation_that_was_passed_on_is_passed_on_again_when_publishes_come() -> None:
+    # The ways back may lead in a circle; but who sends again has not heard.
+    wires = Wires()
+    relay = wires.add("relay", "relay", config=RELAY)
+    for name in ("host", "publisher"):
+        wires.add(name).cluster.add_peer("relay", wires.now)
+    wires.settle(1.0)
+    cluster = relay.cluster
+    host, publisher = cluster.nodes["host"], cluster.nodes["publisher"]
+    sender = sender_of(publisher.incarnation, host.incarnation)
+    publish = codec.forwarded(sender, batches.encode_batch(codec.PUBLISH, 0, 1, [b"m"])[0])
+    confirmed = codec.encode_confirmed(sender, 1, 0)
+
+    def passed_on(*records: bytes) -> int:
+        for record in records:
+            cluster.frame(host.conn, (record,), wires.now)
+        frames = [
+            frame[0] for conn, frame in cluster.take_sends(wires.now) if conn == publisher.conn
+        ]
+        return b"".join(frames).count(confirmed)
+
+    assert passed_on(confirmed) == 0
+    cluster.frame(publisher.conn, (publish,), wires.now)
+    assert passed_on(confirmed, confirmed) == 1
+    cluster.frame(publisher.conn, (publish,), wires.now)
+    assert passed_on(confirmed) == 1

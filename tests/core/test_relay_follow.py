@@ -1,0 +1,131 @@
+"""What a relay asks for where it and others behind it want one topic, from different positions."""
+
+from __future__ import annotations
+
+import pytest
+
+from spot.config import Config
+from spot.core import batches, codec
+from spot.core.codec import NodeEntry, TopicEntry
+from spot.core.link import Link
+from tests.core.wires import new_cluster
+
+LIFE = (1, 1)
+
+
+class Relay:
+    """A relay that is subscribed to "far", which x hosts; it is linked with relays, one and two,
+    by which x can be reached, and with third, who is behind it.
+    """
+
+    def __init__(self) -> None:
+        self.cluster = new_cluster("relay", Config(relay=True), now=10.0)
+        self.cluster.subscribe("far", pattern=False)
+        for node in ("one", "two", "third"):
+            hello = new_cluster(node, now=1.0).me.encode()
+            self.comes(node, hello)
+            self.comes(node, codec.record(codec.CONFIRM))
+        self.sent()
+
+    def link(self, node: str) -> Link:
+        return self.cluster.nodes[node]
+
+    def comes(self, node: str, *records: bytes) -> None:
+        self.cluster.frame(node.encode(), (b"".join(records),), 10.1)
+
+    def offers(self, node: str, number: int, epoch: int) -> None:
+        entry = TopicEntry(number, epoch, 0, "far", False, "x")
+        topics = codec.encode_topics((entry,), complete=False)
+        self.comes(node, way(node, complete=False), topics, way(node))
+
+    def begins(self, node: str, number: int, head: int, messages: int = 0) -> None:
+        """All that was asked is answered: so does the stream begin, and so many come."""
+        self.comes(node, codec.encode_head(number, head, self.link(node).asks))
+        if messages:
+            data = batches.encode_batch(codec.DATA, number, head + 1, [b"m"] * messages)[0]
+            self.comes(node, data)
+
+    def follows(self, *wishes: tuple[int, int]) -> None:
+        """The third node follows the topic, once from each of these."""
+        number = self.cluster.traffic.registry.relayed["far", "x"].topic_id
+        for wish in wishes:
+            self.comes("third", codec.encode_follow(codec.FOLLOW, number, *wish))
+
+    def sent(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Each FOLLOW that has gone out since it was last asked, and to whom."""
+        return [
+            (conn.decode(), codec.decode_follow(frame[0][start:end]))
+            for conn, frame in self.cluster.take_sends(10.1)
+            for kind, start, end, _ in codec.records(frame)
+            if kind == codec.FOLLOW
+        ]
+
+
+def way(*path: str, complete: bool = True) -> bytes:
+    return codec.encode_node(NodeEntry("x", *LIFE, 1 << 20, path, complete))
+
+
+@pytest.fixture
+def relay() -> Relay:
+    """Its own subscription is in force, and has got three messages."""
+    relay = Relay()
+    relay.offers("one", 7, epoch=5)
+    assert relay.sent() == [("one", (7, 0, codec.EVERYTHING))]
+    relay.begins("one", 7, 0, messages=3)
+    return relay
+
+
+def test_way_that_takes_over_is_asked_from_where_the_first_of_them_is(relay: Relay) -> None:
+    # Those behind do not know yet where they begin: from the end would be enough for them, and what
+    # this node's own subscription lacks be missed.
+    relay.offers("two", 9, epoch=5)
+    relay.follows((0, 0))
+    relay.sent()
+    relay.cluster.lost(b"one", "closed", 10.2)
+    assert relay.sent() == [("two", (9, 5, 3))]
+
+
+def test_way_that_this_node_listens_to_already_is_asked_for_those_behind(relay: Relay) -> None:
+    # What they wait for was the answer of the other way, and to another number.
+    relay.offers("two", 9, epoch=5)
+    relay.follows((0, 0))
+    for _ in range(3):
+        relay.cluster.traffic.ask(relay.link("one"), b"")
+    relay.sent()
+    relay.comes("one", way("one", "farther"))
+    assert relay.sent() == [("two", (9, 5, 3)), ("two", (9, 0, 0))]
+    relay.begins("two", 9, 3)
+    assert relay.cluster.traffic.registry.relayed["far", "x"].is_begun
+
+
+def test_way_that_goes_on_for_those_behind_is_asked_for_this_node(relay: Relay) -> None:
+    # Its own subscription was about to go over to a newer epoch, of which no more is heard.
+    relay.offers("two", 9, epoch=6)
+    relay.follows((0, 0))
+    relay.begins("one", 7, 20)
+    relay.sent()
+    relay.cluster.lost(b"two", "closed", 10.2)
+    assert relay.sent() == [("one", (7, 5, 3))]
+    relay.comes("one", batches.encode_batch(codec.DATA, 7, 21, [b"m"])[0])
+    relay.begins("one", 7, 3, messages=18)
+    assert relay.cluster.traffic.counters.missed_msgs == 0
+
+
+@pytest.mark.parametrize(
+    ("wishes", "begin"),
+    [
+        ([(4, 30), (5, 10)], 1),
+        ([(5, 10), (4, 30)], 1),
+        ([(5, 10), (0, codec.EVERYTHING)], 1),
+        ([(5, 10), (5, 8), (0, 0)], 9),
+        ([(0, 0), (5, 10)], 11),
+        ([(0, 0), (0, 5), (0, 0)], 16),
+    ],
+)
+def test_wishes_of_a_link_that_wait_become_the_one_for_which_most_comes(
+    relay: Relay, wishes: list[tuple[int, int]], begin: int
+) -> None:
+    relay.follows(*wishes)
+    relay.begins("one", 7, 20)
+    topic = relay.cluster.traffic.registry.relayed["far", "x"]
+    assert relay.link("third").lacks[topic] == begin
