@@ -100,12 +100,12 @@ class SubscribingCalls(Calls):
     ) -> None:
         """Waits until so many subscriptions to a LOCAL topic are in force (its own counts too).
 
-        InvalidArgument if ``count`` is no whole number from 1, TopicNotFound if this node does not
+        InvalidArgument if ``count`` is no whole number from 0, TopicNotFound if this node does not
         host the topic, TimedOut after ``timeout``.
         """
         check_topic(topic)
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise InvalidArgument(f"count must be a whole number from 1, not {count!r}")
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise InvalidArgument(f"count must be a whole number from 0, not {count!r}")
         until = deadline(timeout)
         driver = self._driver
         with driver.lock:

@@ -401,9 +401,10 @@ def test_wait_for_subscribers_that_do_not_come_is_etimedout(host: Spot) -> None:
     assert (caught.value.errno, caught.value.topic) == (errno.ETIMEDOUT, "t")
 
 
-@pytest.mark.parametrize("count", [0, -1, True, 1.0, None, "1"])
+@pytest.mark.parametrize("count", [-1, True, 1.0, None, "1"])
 def test_wait_for_a_count_that_is_none_is_einval(host: Spot, count: Any) -> None:
     """It would be there at once, and the first messages go to nobody."""
+    host.wait_for_subscribers("t", 0, timeout=0)
     with pytest.raises(InvalidArgument, match=f"count must be.*not {count!r}"):
         host.wait_for_subscribers("t", count, timeout=0)
 
