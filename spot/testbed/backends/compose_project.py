@@ -145,24 +145,27 @@ def _compose(
     total: int,
     say: Callable[[str], object],
 ) -> None:
-    process = subprocess.Popen(  # noqa: S603  the names in it are checked by compose
-        ["docker", "compose", "--progress", "plain", *words],  # noqa: S607
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=_environment(run, ports),
-        # Ctrl-C is for us: what this has begun, we sweep.
-        start_new_session=True,
-    )
     output: deque[str] = deque(maxlen=OUTPUT_LINES_MAX)
     started: set[str] = set()
-    assert process.stdout is not None
     # One that hangs is ended, and so its output.
     watchdog = threading.Timer(timeout, end_compose, [run.run_id])
-    watchdog.start()
+    watchdog.daemon = True
+    process: subprocess.Popen[str] | None = None
     try:
+        # Within the try: Ctrl-C may come before there is a process to know of.
+        process = subprocess.Popen(  # noqa: S603  the names in it are checked by compose
+            ["docker", "compose", "--progress", "plain", *words],  # noqa: S607
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=_environment(run, ports),
+            # Ctrl-C is for us: what this has begun, we sweep.
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        watchdog.start()
         with process.stdout:
             for line in process.stdout:
                 output.append(line.strip())
@@ -172,7 +175,8 @@ def _compose(
         code = process.wait()
     except BaseException:
         end_compose(run.run_id)
-        process.wait()
+        if process is not None:
+            process.wait()
         raise
     finally:
         watchdog.cancel()
