@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.ports import neighbouring_ports
 
 # What a shell runs in the background ignores Ctrl-C, and so do the programs that tests start there.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def free_ports() -> Iterator[int]:
+    """The first of three neighbouring ports, held for nodes that the test starts."""
+    with neighbouring_ports(3) as first:
+        yield first

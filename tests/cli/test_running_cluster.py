@@ -35,12 +35,12 @@ def _started(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_up_shows_a_working_cluster_and_how_to_go_on() -> None:
+def test_up_shows_a_working_cluster_and_how_to_go_on(free_ports: int) -> None:
     """The two-minute promise of the README: one command, and messages flow."""
     try:
-        result = spot("up", "mesh", "--base-port", "31700")
+        result = spot("up", "mesh", "--base-port", str(free_ports))
         assert "3 nodes up and synchronised in" in result.stderr
-        for shown in ("a - b", "a - c", "b - c", "127.0.0.1:31700", "ms", "spot down mesh"):
+        for shown in ("a - b", "a - c", "b - c", f"127.0.0.1:{free_ports}", "ms", "spot down mesh"):
             assert shown in result.stdout
         assert max(map(len, result.stdout.splitlines()[:12])) <= 80
         assert "mesh: 3 nodes and 3 links up" in result.stdout

@@ -49,14 +49,14 @@ def test_up_takes_containers_where_an_engine_answers(client: docker.DockerClient
     assert not client.networks.list(filters={"label": f"spot.run={run.run_id}"})
 
 
-def test_containers_can_be_linked_directly() -> None:
+def test_containers_can_be_linked_directly(free_ports: int) -> None:
     """As the plain compose file deploys them, with ports of this machine."""
     try:
-        result = spot("up", "two-node", "--direct", "--base-port", "31810", "--json")
+        result = spot("up", "two-node", "--direct", "--base-port", str(free_ports), "--json")
         nodes = json.loads(result.stdout)["nodes"]
         assert [node["address"] for node in nodes] == [
-            "tcp://127.0.0.1:31810",
-            "tcp://127.0.0.1:31811",
+            f"tcp://127.0.0.1:{free_ports}",
+            f"tcp://127.0.0.1:{free_ports + 1}",
         ]
         assert "(containers, linked directly)" in result.stderr
     finally:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -95,26 +93,3 @@ def start() -> Iterator[Start]:
             return program
 
         yield run
-
-
-def _can_bind(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))
-        except OSError:
-            return False
-        return True
-
-
-@pytest.fixture
-def free_ports() -> int:
-    """The first of three neighbouring free ports, below the range that the kernel hands out.
-
-    Each process starts looking elsewhere, so that tests that run at once rarely meet.
-    """
-    first = 15_000 + (os.getpid() * 97 + time.monotonic_ns()) % 15_000
-    for port in range(first, 32_000, 3):
-        if all(_can_bind(port + place) for place in range(3)):
-            return port
-    raise AssertionError("no three neighbouring free ports")

@@ -253,12 +253,10 @@ class make_later:  # noqa: N801
 
 
 def test_waits_double_behind_a_proxy_whose_upstream_is_dead(
-    make_node: MakeNode, make_proxy: MakeProxy
+    make_node: MakeNode, make_proxy: MakeProxy, free_ports: int
 ) -> None:
     """The connect succeeds and is closed at once: raw zmq would try again for ever at 100 ms."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        dead_port = server.getsockname()[1]
-    proxy = make_proxy(dead_port)
+    proxy = make_proxy(free_ports)
     node = make_node()
     with make_later(node, proxy.endpoint):
         check_doubling(dial_waits(node, 3), 0.1, 5)

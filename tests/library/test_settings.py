@@ -252,10 +252,9 @@ def test_constructor_carries_out_its_lists(make_node: MakeNode) -> None:
     assert len(host.endpoints) == 2
 
 
-def test_constructor_that_fails_leaves_nothing_behind(host: Spot) -> None:
+def test_constructor_that_fails_leaves_nothing_behind(host: Spot, free_ports: int) -> None:
     """The port must be free for a second try, and no thread may stay."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        free = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    free = f"tcp://127.0.0.1:{free_ports}"
     threads = threading.active_count()
     wrong: list[dict[str, Any]] = [
         {"bind": [free, endpoint_of(host)]},

@@ -69,13 +69,6 @@ def _records_of(path: Path, kind: str) -> list[dict[str, Any]]:
     return [r for r in map(json.loads, whole.splitlines()) if r["kind"] == kind]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_node_leaves_cleanly_on_a_signal(number: signal.Signals, tmp_path: Path) -> None:
     """`docker stop` and Ctrl-C must end it at once, with exit code 0 and a complete history."""
@@ -117,13 +110,12 @@ def test_node_prints_its_history_when_nobody_says_where_to(tmp_path: Path) -> No
     assert "publish" in kinds
 
 
-def test_nodes_may_be_started_in_any_order(tmp_path: Path) -> None:
+def test_nodes_may_be_started_in_any_order(free_ports: int, tmp_path: Path) -> None:
     """Container starts race; a node whose peer isn't there yet waits for it, and says so."""
-    port = _free_port()
     control = tmp_path / "b.sock"
     history = tmp_path / "b.jsonl"
     with _node(
-        "--node-id", "b", "--cluster", f"tcp://127.0.0.1:{port}", "--subscribe", "a:data",
+        "--node-id", "b", "--cluster", f"tcp://127.0.0.1:{free_ports}", "--subscribe", "a:data",
         "--control", str(control), "--history", str(history),
     ) as early:  # fmt: skip
         _wait(lambda: ask_status(control), "b answers")
@@ -131,7 +123,7 @@ def test_nodes_may_be_started_in_any_order(tmp_path: Path) -> None:
         assert waiting.returncode == 1, waiting
         assert "not yet synchronised" in waiting.stdout
         with _node(
-            "--node-id", "a", "--bind", f"tcp://127.0.0.1:{port}",
+            "--node-id", "a", "--bind", f"tcp://127.0.0.1:{free_ports}",
             "--topics", "a:data", "--rate", "50", "--history", "none",
         ):  # fmt: skip
             _wait(lambda: '"kind":"recv"' in history.read_text(), "b receives from a")
@@ -193,18 +185,19 @@ def test_check_as_json_is_the_whole_status_document(tmp_path: Path) -> None:
     assert status["topics"] == {"local": ["t"], "remote": []}
 
 
-def test_node_publishes_to_a_topic_of_another_until_it_is_told_to_be_quiet(tmp_path: Path) -> None:
+def test_node_publishes_to_a_topic_of_another_until_it_is_told_to_be_quiet(
+    free_ports: int, tmp_path: Path
+) -> None:
     """The last messages of a run can be judged only if nothing follows them."""
-    port = _free_port()
     histories = {name: tmp_path / f"{name}.jsonl" for name in "ab"}
     control = tmp_path / "b.sock"
     with (
         _node(
-            "--node-id", "a", "--bind", f"tcp://127.0.0.1:{port}", "--topics", "x",
+            "--node-id", "a", "--bind", f"tcp://127.0.0.1:{free_ports}", "--topics", "x",
             "--subscribe", "x", "--rate", "100", "--history", str(histories["a"]),
         ),
         _node(
-            "--node-id", "b", "--cluster", f"tcp://127.0.0.1:{port}", "--publish", "x",
+            "--node-id", "b", "--cluster", f"tcp://127.0.0.1:{free_ports}", "--publish", "x",
             "--rate", "100", "--history", str(histories["b"]), "--control", str(control),
         ),
     ):  # fmt: skip

@@ -190,13 +190,11 @@ def test_cluster_that_is_not_ready_in_time_says_what_is_lacking(state: Path) -> 
         cluster.status()
 
 
-def test_cluster_on_fixed_ports_takes_them_in_order_and_again_at_once() -> None:
+def test_cluster_on_fixed_ports_takes_them_in_order_and_again_at_once(free_ports: int) -> None:
     """Firewalls are configured for given ports; TIME_WAIT must not spoil the second run."""
-    with Cluster("two-node") as cluster:
-        base = min(_ports(cluster).values())
     for _ in range(2):
-        with Cluster("two-node", base_port=base) as cluster:
-            assert _ports(cluster) == {"a": base, "b": base + 1}
+        with Cluster("two-node", base_port=free_ports) as cluster:
+            assert _ports(cluster) == {"a": free_ports, "b": free_ports + 1}
 
 
 def test_misuse_of_a_cluster_is_told() -> None:

@@ -50,14 +50,15 @@ def test_free_ports_lie_outside_what_the_kernel_gives_to_dials(
     assert not [port for port in reservation.free(100) if low <= port <= high]
 
 
-def test_base_port_that_is_taken_is_named_with_its_node(reservation: PortReservation) -> None:
+def test_base_port_that_is_taken_is_named_with_its_node(
+    reservation: PortReservation, free_ports: int
+) -> None:
     """Whoever asks for fixed ports must hear which one is in the way, and of whom."""
-    with socket.socket() as stranger:
-        stranger.bind((LOOPBACK, 0))
-        stranger.listen()
-        port = stranger.getsockname()[1]
-        with pytest.raises(PortInUse, match=f"port {port} for node b is in use"):
-            reservation.from_base(port - 1, ("a", "b"))
+    with (
+        socket.create_server((LOOPBACK, free_ports + 1)),
+        pytest.raises(PortInUse, match=f"port {free_ports + 1} for node b is in use"),
+    ):
+        reservation.from_base(free_ports, ("a", "b"))
 
 
 def test_base_port_out_of_range_is_refused(reservation: PortReservation) -> None:
