@@ -1,6 +1,6 @@
 """Runs a scenario: starts, breaks and heals a cluster, and judges what it has left.
 
-    start ── ready ── timeline ── healed ── recovered ── settle ── quiet ── stop ── judge
+    start ── links stable ── timeline ── healed ── recovered ── settle ── quiet ── stop ── judge
 
 Whatever goes wrong in the testbed itself (a proxy that died, a node that ended unasked, Ctrl-C) is
 ``trouble``: everything is healed and ended all the same, the artefacts are kept, and the verdict
@@ -223,6 +223,9 @@ class _Attempt:
             progress=lambda ready: self.progress(f"{ready} of {count} nodes are ready"),
             say=self.progress,
         )
+        # Who came up before its peers has dialled them, with waits that grew. They begin anew.
+        self.progress("waiting until the links are stable")
+        self._wait_until(time.monotonic() + self.scenario.bounds.stable_after)
         self.ready = time.monotonic()
 
     def _timeline(self) -> None:
