@@ -141,7 +141,7 @@ class Cluster(Announcements):
         elif kind == codec.FETCH:
             self.traffic.on_fetch(link, *codec.decode_fetch(body))
         elif kind == codec.FETCHED:
-            self.traffic.on_fetched(link, *codec.decode_fetch(body)[:2])
+            self.traffic.on_fetched(link, *codec.decode_fetch(body))
         elif kind == codec.NODE:
             self._on_node(link, codec.decode_node(body), now)
         elif kind == codec.NODE_GONE:
@@ -151,7 +151,7 @@ class Cluster(Announcements):
         elif kind == codec.HEAD:
             self.traffic.on_head(link, *codec.decode_head(body))
         elif kind == codec.BEGIN:
-            self.traffic.on_begin(link, *codec.decode_head(body))
+            self.traffic.on_begin(link, *codec.decode_begin(body))
         elif kind == codec.TOPICS:
             self._on_topics(link, *codec.decode_topics(body), now)
         elif kind == codec.TOPIC_GONE:

@@ -72,6 +72,7 @@ _FETCH = struct.Struct("<IQQ")
 _LIVES = struct.Struct("<QQQQ")
 _GONE = struct.Struct("<IQ")
 _HEAD = struct.Struct("<IQQ")
+_BEGIN = struct.Struct("<QQQ")
 _HEARTBEAT = struct.Struct("<QQII")
 _SETTLED = struct.Struct("<QQ")
 _CREDIT = struct.Struct("<QQQQ")
@@ -264,8 +265,8 @@ def decode_follow(body: bytes) -> tuple[int, int, int]:
 
 
 def encode_fetch(kind: int, topic_id: int, first: int, last: int) -> bytes:
-    """FETCH of messages from first to last; or FETCHED, when ``first`` is where what is held begins
-    and nothing before it can be had.
+    """FETCH of messages from first to last; or FETCHED, the end of the answer: from the same first
+    on, up to last, nothing can be had (0: what can be had has come).
     """
     return record(kind, _FETCH.pack(topic_id, first, last))
 
@@ -332,20 +333,32 @@ def encode_gone(topic_id: int, head: int) -> bytes:
     return record(TOPIC_GONE, _GONE.pack(topic_id, head))
 
 
-def encode_head(topic_id: int, head: int, asked: int, kind: int = HEAD) -> bytes:
-    return record(kind, _HEAD.pack(topic_id, head, asked))
+def encode_head(topic_id: int, head: int, asked: int) -> bytes:
+    return record(HEAD, _HEAD.pack(topic_id, head, asked))
 
 
 def decode_head(body: bytes) -> tuple[int, int, int]:
-    """(topic id, newest sequence, how many INTEREST and FOLLOW were handled before) of HEAD or
-    BEGIN.
-    """
+    """(topic id, newest sequence, how many INTEREST and FOLLOW were handled before)."""
     if len(body) != _HEAD.size:
         raise ProtocolError("a topic's head is cut off")
     topic_id, head, asked = _HEAD.unpack(body)
     if head >= SEQ_MAX:
         raise ProtocolError(f"a topic's head is {head}")
     return topic_id, head, asked
+
+
+def encode_begin(epoch: int, head: int, asked: int, name: str) -> bytes:
+    return record(BEGIN, _BEGIN.pack(epoch, head, asked) + name.encode())
+
+
+def decode_begin(body: bytes) -> tuple[int, int, int, str]:
+    """(epoch, sequence before the first, as in HEAD, name of the topic)."""
+    if len(body) <= _BEGIN.size:
+        raise ProtocolError("where a topic begins is cut off")
+    epoch, head, asked = _BEGIN.unpack_from(body)
+    if head >= SEQ_MAX:
+        raise ProtocolError(f"a topic begins at {head}")
+    return epoch, head, asked, text_of(body, _BEGIN.size, len(body) - _BEGIN.size)
 
 
 def decode_gone(body: bytes) -> tuple[int, int]:

@@ -155,20 +155,24 @@ class Hosting(CatchUp):
                     found.append((topic, epoch, last))
         for topic, matching in self.registry.matched(patterns):
             last = max(patterns[text] for text in matching)
-            found.append((topic, *link.positions.get(topic, (0, last))))
+            found.append((topic, *link.positions.pop(topic, (0, last))))
         for topic, epoch, last in found:
             if topic in link.follows:
-                start = self._feed_again(link, topic, epoch, last)
-                head = codec.encode_head(topic.topic_id, start, link.asked, codec.BEGIN)
-                self.effects.control(link, head)
+                self._tell_begin(link, topic, self._feed_again(link, topic, epoch, last))
             elif topic not in link.feeds:
                 start = self._begin(link, topic, epoch, last)
                 if topic in link.behind:
                     self._tell_head(link, topic, start)
+                    self._tell_begin(link, topic, start)
                 else:
                     # A link without credit must not put off that the subscription is in force.
                     head = codec.encode_head(topic.topic_id, start, link.asked)
                     self.effects.control(link, head)
+
+    def _tell_begin(self, link: Link, topic: HostedTopic, start: int) -> None:
+        """The HEAD waits for credit, and the link may end meanwhile: this overtakes it."""
+        record = codec.encode_begin(topic.epoch, start, link.asked, topic.name)
+        self.effects.control(link, record)
 
     def _admit(self, link: Link, topic: HostedTopic) -> None:
         link.feeds.add(topic)
@@ -219,7 +223,8 @@ class Hosting(CatchUp):
                 topic.live.remove(link)
             self._falls_behind(link, topic, first)
             at = first
-        self._tell_head(link, topic, at - 1)
+        if link not in topic.untold:
+            self._tell_head(link, topic, at - 1)
         self.effects.touched[link] = None
         return at - 1
 

@@ -81,8 +81,9 @@ class Passing(Following):
             if chunk.first <= at <= chunk.last:
                 return chunk
         end = topic.head if after is None else after.first - 1
-        if at <= topic.gone:
-            last = min(topic.gone, end)
+        gone = topic.gone_from(at)
+        if gone:
+            last = min(gone, end)
             if subscriber in topic.untold:
                 subscriber.lacks[topic] = last + 1
             else:
@@ -111,7 +112,7 @@ class Passing(Following):
             chunk = topic.history.find(at)
             if isinstance(topic, Relayed) and (chunk is None or chunk.first > at):
                 chunk = next((c for c in topic.again if c.first <= at <= c.last), chunk)
-                if (chunk is None or chunk.first > at) and at > topic.gone:
+                if (chunk is None or chunk.first > at) and not topic.gone_from(at):
                     if size:
                         break
                     topic.asking[link] = (first, last)
@@ -121,7 +122,7 @@ class Passing(Following):
                 if size == 0:
                     gone = last if chunk is None else min(last, chunk.first - 1)
                     if isinstance(topic, Relayed):
-                        gone = min(gone, topic.gone)
+                        gone = min(gone, topic.gone_from(at))
                 break
             room = link.room(self.sndhwm)
             if not room:
@@ -138,7 +139,7 @@ class Passing(Following):
             size += len(data) + piece.size
             at = piece.last + 1
         self.counters.replayed_msgs += at - first
-        link.queue_record(codec.encode_fetch(codec.FETCHED, topic_id, gone, 0))
+        link.queue_record(codec.encode_fetch(codec.FETCHED, topic_id, first, gone))
         self.effects.touched[link] = None
 
     def on_again(self, link: Link, batch: Batch) -> None:
@@ -151,7 +152,7 @@ class Passing(Following):
             topic.again.append(Chunk(data, batch.msgs, size, batch.large, batch.first))
         self.consumed(link, link, batch.msgs, size)
 
-    def on_fetched(self, link: Link, topic_id: int, gone: int) -> None:
+    def on_fetched(self, link: Link, topic_id: int, first: int, gone: int) -> None:
         source = link.topics.get(topic_id)
         topic = self._taking(source) if source is not None else None
         if topic is None or not topic.is_fetching:
@@ -159,11 +160,11 @@ class Passing(Following):
         topic.is_fetching = False
         if gone > topic.head:
             raise ProtocolError(f"messages up to {gone} are gone, {topic.head} were told of")
-        topic.gone = max(topic.gone, gone)
+        topic.note_gone(first, gone)
         for subscriber in topic.lacking:
             # Who waited for this goes on at once, not with the next heartbeat.
             if isinstance(subscriber, Link):
                 self.effects.touched[subscriber] = None
         asking, topic.asking = topic.asking, {}
-        for each, (first, last) in asking.items():
-            self.on_fetch(each, topic.topic_id, first, last)
+        for each, wanted in asking.items():
+            self.on_fetch(each, topic.topic_id, *wanted)

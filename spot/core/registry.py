@@ -67,10 +67,10 @@ class Relayed(HostedTopic):
     While somebody wants it, ``source`` is followed: once ``is_begun``, ``head`` is the newest
     sequence that came. Until then who wants it waits in ``pending``, with a position. What the
     history does not hold is fetched from the source, a piece at a time (``is_fetching``): it
-    stands in ``again``, and up to ``gone`` nobody holds anything any more. ``asking`` has the
-    relays behind that fetch it from here. What comes before the answer to the source's FOLLOW
-    number ``asked`` belongs to an earlier one; 0 when it has come. ``final`` is the last sequence,
-    once its host has left.
+    stands in ``again``. What nobody holds any more, or can send here, is ``gone``: ranges, first
+    and last, of what somebody still lacks. ``asking`` has the relays behind that fetch from
+    here. What comes before the answer to the source's FOLLOW number ``asked`` belongs to an
+    earlier one; 0 when it has come. ``final`` is the last sequence, once its host has left.
     """
 
     __slots__ = (
@@ -98,7 +98,7 @@ class Relayed(HostedTopic):
         self.pending: dict[Link, tuple[int, int]] = {}
         self.again: list[Chunk] = []
         self.asking: dict[Link, tuple[int, int]] = {}
-        self.gone = 0
+        self.gone: list[tuple[int, int]] = []
         self.final: int | None = None
 
     @property
@@ -110,7 +110,18 @@ class Relayed(HostedTopic):
         self.is_begun = self.is_fetching = False
         self.again.clear()
         self.head = 0
-        self.gone = 0
+        self.gone.clear()
+
+    def gone_from(self, at: int) -> int:
+        """Up to where nobody holds anything from a sequence on; 0 if that is not known."""
+        return next((last for first, last in self.gone if first <= at <= last), 0)
+
+    def note_gone(self, first: int, last: int) -> None:
+        """Nobody holds anything of these. What nobody asks for any more is forgotten."""
+        wanted = [one.lacks[self] for one in self.lacking]
+        wanted += [asked for asked, _ in self.asking.values()]
+        oldest = min(wanted, default=last + 1)
+        self.gone = [gone for gone in (*self.gone, (first, last)) if gone[1] >= oldest]
 
 
 class Way:

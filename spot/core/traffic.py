@@ -151,16 +151,20 @@ class Traffic(Outgoing):
         elif not topic.asked:
             self._note_missed(position.advance(topic.epoch, head))
 
-    def on_begin(self, link: Link, topic_id: int, head: int, asked: int) -> None:
-        """A subscription to what was fed already begins here, once the HEAD has come: it is told
-        first, as that waits for credit, and the link may end meanwhile.
+    def on_begin(self, link: Link, epoch: int, head: int, asked: int, name: str) -> None:
+        """A subscription begins here, of which the HEAD is still to come: perhaps behind the
+        announcement of the topic, and the end of an earlier one. If the link ends before that,
+        the next is asked from here on.
         """
-        topic = link.topics.get(topic_id)
-        if topic is None or asked < topic.asked or not self._is_wanted(topic):
+        position = self.subscriptions.position(name, link.node)
+        if position is None or position.epoch:
             return
-        position = self._position(topic.name, topic.node)
-        if position.epoch == 0 and self._is_listened(topic) and self._is_active(topic):
-            position.advance(topic.epoch, head)
+        topic = self.registry.ways.get((name, link.node), {}).get(link)
+        listened = self.registry.listened(name)
+        if asked < (self.asked_for(link, name) if topic is None else topic.asked):
+            return
+        if listened is None or listened is topic:
+            position.advance(epoch, head)
 
     def on_heads(self, link: Link, heads: list[tuple[int, int]]) -> None:
         """All up to here was sent: what has not come is asked for again."""

@@ -54,6 +54,7 @@ RECORDS = st.one_of(
     st.builds(lambda *limits: codec.encode_credit(limits), U64, U64, U64, U64),
     st.builds(codec.encode_gone, U32, HEAD),
     st.builds(codec.encode_quorum, st.booleans()),
-    st.builds(codec.encode_head, U32, HEAD, U64, st.sampled_from((codec.HEAD, codec.BEGIN))),
+    st.builds(codec.encode_head, U32, HEAD, U64),
+    st.builds(codec.encode_begin, U64, HEAD, U64, NAMES),
     st.builds(codec.encode_nonce, st.sampled_from((6, 7, 8, 9)), U64),
 )

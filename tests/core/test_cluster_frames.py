@@ -46,7 +46,8 @@ MEETING = st.one_of(
         st.booleans(),
     ),
     st.builds(codec.encode_gone, SMALL, SMALL),
-    st.builds(codec.encode_head, SMALL, SMALL, SMALL, st.sampled_from([codec.HEAD, codec.BEGIN])),
+    st.builds(codec.encode_head, SMALL, SMALL, SMALL),
+    st.builds(codec.encode_begin, SMALL, SMALL, SMALL, NAMES),
     st.builds(
         encode_interest,
         st.sampled_from([codec.INTEREST, codec.INTEREST_GONE]),

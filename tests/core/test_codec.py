@@ -17,6 +17,7 @@ from tests.core.fixed import examples
 from tests.core.frames import (
     HEAD,
     INTERESTS,
+    NAMES,
     PAYLOADS,
     RECORDS,
     ROWS,
@@ -78,7 +79,7 @@ DECODERS: dict[int, Callable[[bytes], object]] = {
     codec.INTEREST_GONE: decode_interest,
     codec.CREDIT: codec.decode_credit,
     codec.HEAD: codec.decode_head,
-    codec.BEGIN: codec.decode_head,
+    codec.BEGIN: codec.decode_begin,
     codec.QUORUM: codec.decode_quorum,
     codec.HEADS: codec.decode_heads,
     codec.SETTLED: codec.decode_settled,
@@ -166,15 +167,23 @@ def test_quorum_roundtrip() -> None:
     head=HEAD,
     nonce=U64,
     limits=st.tuples(U64, U64, U64, U64),
+    name=NAMES,
 )
 def test_small_records_roundtrip(
-    beat: Heartbeat, topic: int, head: int, nonce: int, limits: tuple[int, int, int, int]
+    beat: Heartbeat,
+    topic: int,
+    head: int,
+    nonce: int,
+    limits: tuple[int, int, int, int],
+    name: str,
 ) -> None:
     # Heartbeats, credit and heads keep a link alive and its counts exact.
     assert codec.decode_heartbeat(body_of(codec.encode_heartbeat(beat))) == beat
     assert codec.decode_gone(body_of(codec.encode_gone(topic, head))) == (topic, head)
     head_of = body_of(codec.encode_head(topic, head, nonce))
     assert codec.decode_head(head_of) == (topic, head, nonce)
+    begin_of = body_of(codec.encode_begin(nonce, head, topic, name))
+    assert codec.decode_begin(begin_of) == (nonce, head, topic, name)
     assert codec.decode_nonce(body_of(codec.encode_nonce(codec.PING, nonce))) == nonce
     assert codec.decode_credit(body_of(codec.encode_credit(limits))) == limits
 
@@ -311,6 +320,8 @@ def columns(*sequences: int) -> bytes:
             id="name not UTF-8",
         ),
         pytest.param((codec.encode_head(1, codec.SEQ_MAX, 0),), id="head of 2**62"),
+        pytest.param((codec.encode_begin(1, codec.SEQ_MAX, 0, "t"),), id="begin at 2**62"),
+        pytest.param((codec.encode_begin(1, 1, 0, ""),), id="begin of nothing"),
         pytest.param((codec.record(codec.HEARTBEAT, b"x" * 23),), id="short heartbeat"),
         pytest.param((codec.record(codec.HEARTBEAT, b"x" * 25),), id="long heartbeat"),
         pytest.param((codec.record(codec.CREDIT, b"x" * 31),), id="short credit"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from spot.config import Config
@@ -19,6 +21,7 @@ class Relay:
     """
 
     def __init__(self) -> None:
+        self.now = 10.1
         self.cluster = new_cluster("relay", Config(relay=True), now=10.0)
         self.cluster.subscribe("far", pattern=False)
         for node in ("one", "two", "third"):
@@ -31,7 +34,7 @@ class Relay:
         return self.cluster.nodes[node]
 
     def comes(self, node: str, *records: bytes) -> None:
-        self.cluster.frame(node.encode(), (b"".join(records),), 10.1)
+        self.cluster.frame(node.encode(), (b"".join(records),), self.now)
 
     def offers(self, node: str, number: int, epoch: int) -> None:
         entry = TopicEntry(number, epoch, 0, "far", False, "x")
@@ -51,13 +54,21 @@ class Relay:
         for wish in wishes:
             self.comes("third", codec.encode_follow(codec.FOLLOW, number, *wish))
 
-    def sent(self) -> list[tuple[str, tuple[int, ...]]]:
-        """Each FOLLOW that has gone out since it was last asked, and to whom."""
+    def sent(
+        self,
+        wanted: int = codec.FOLLOW,
+        decode: Callable[[bytes], tuple[int, ...]] = codec.decode_follow,
+    ) -> list[tuple[str, tuple[int, ...]]]:
+        """Each FOLLOW that has gone out since it was last asked, and to whom; or other records."""
+        frames = []
+        for _ in range(3):  # what is read from history, or asked for, comes with the next turn
+            self.now += 0.01
+            frames += self.cluster.take_sends(self.now)
         return [
-            (conn.decode(), codec.decode_follow(frame[0][start:end]))
-            for conn, frame in self.cluster.take_sends(10.1)
+            (conn.decode(), decode(frame[0][start:end]))
+            for conn, frame in frames
             for kind, start, end, _ in codec.records(frame)
-            if kind == codec.FOLLOW
+            if kind == wanted
         ]
 
 
@@ -129,3 +140,37 @@ def test_wishes_of_a_link_that_wait_become_the_one_for_which_most_comes(
     relay.begins("one", 7, 20)
     topic = relay.cluster.traffic.registry.relayed["far", "x"]
     assert relay.link("third").lacks[topic] == begin
+
+
+def test_wish_that_comes_before_it_is_known_where_the_first_begins_tells_nothing(
+    relay: Relay,
+) -> None:
+    # It would be told that it begins at the first message ever, and count all that is not held.
+    relay.follows((0, codec.EVERYTHING))
+    relay.begins("one", 7, 20)
+    relay.follows((0, 7))
+    assert relay.sent(codec.HEAD, codec.decode_head) == []
+    topic = relay.cluster.traffic.registry.relayed["far", "x"]
+    assert relay.link("third").lacks[topic] == 1
+    relay.comes("one", codec.encode_fetch(codec.FETCHED, 7, 1, 20))
+    assert relay.sent(codec.HEAD, codec.decode_head) == [("third", (topic.topic_id, 20, 2))]
+
+
+def test_hole_in_what_the_host_holds_is_none_of_what_comes_before_it(relay: Relay) -> None:
+    # A message too large for a relay is gone for it; what is older can be had all the same.
+    for record in (new_cluster("fourth", now=1.0).me.encode(), codec.record(codec.CONFIRM)):
+        relay.comes("fourth", record)
+    relay.follows((5, 9))
+    relay.begins("one", 7, 20)
+    topic = relay.cluster.traffic.registry.relayed["far", "x"]
+    assert relay.sent(codec.FETCH, codec.decode_fetch) == [("one", (7, 10, 20))]
+    relay.comes("one", codec.encode_fetch(codec.FETCHED, 7, 10, 12))
+    relay.comes("fourth", codec.encode_follow(codec.FOLLOW, topic.topic_id, 5, 3))
+    assert relay.sent(codec.FETCH, codec.decode_fetch) == [("one", (7, 13, 20))]
+    relay.comes("one", codec.encode_fetch(codec.FETCHED, 7, 13, 20))
+    assert relay.sent(codec.FETCH, codec.decode_fetch) == [("one", (7, 4, 20))]
+    again = batches.encode_batch(codec.AGAIN, 7, 4, [b"m"] * 6)[0]
+    relay.comes("one", again, codec.encode_fetch(codec.FETCHED, 7, 4, 0))
+    heads = relay.sent(codec.HEAD, codec.decode_head)
+    assert {(conn, head) for conn, (_, head, _) in heads} == {("fourth", 12), ("fourth", 20)}
+    assert relay.cluster.traffic.counters.replayed_msgs == 6

@@ -170,7 +170,7 @@ def test_a_relay_knows_where_its_own_subscription_begins_before_it_has_credit(
         for kind, start, end, _ in codec.records(frame)
         if kind == codec.BEGIN
     ]
-    assert [codec.decode_head(record) for record in records] == [(topic.topic_id, begin, 2)]
+    assert [codec.decode_begin(record) for record in records] == [(topic.epoch, begin, 2, "t")]
 
 
 def test_a_subscription_begins_where_its_host_said_although_the_link_was_lost(
@@ -182,8 +182,8 @@ def test_a_subscription_begins_where_its_host_said_although_the_link_was_lost(
     link = cluster.nodes["other"]
     cluster.subscribe("far", pattern=False)
     data = batches.encode_batch(codec.DATA, 7, 9, [b"m"] * 2)[0]
-    early = codec.encode_head(7, 8, link.asks - 1, codec.BEGIN)
-    begin = codec.encode_head(7, 10, link.asks, codec.BEGIN)
+    early = codec.encode_begin(5, 8, link.asks - 1, "far")
+    begin = codec.encode_begin(5, 10, link.asks, "far")
     cluster.frame(CONN, (early + begin + data,), 10.2)
     assert cluster.traffic.inbox.msgs == 0
     cluster.lost(CONN, "closed", 10.3)

@@ -8,6 +8,7 @@ from spot.core import batches, codec
 from spot.core.cluster import Cluster
 from spot.core.codec import TopicEntry
 from spot.core.inbox import Delivery
+from spot.core.interest import EXACT, PATTERN, POSITION, InterestEntry, encode_interest
 from spot.core.link import Link
 from tests.core.test_cluster_frames import CONN, greeted, victim
 
@@ -87,3 +88,65 @@ def test_a_second_subscription_to_what_is_known_by_a_pattern_changes_nothing(
     cluster.unsubscribe("far", pattern=False)
     cluster.subscribe("far", pattern=False)
     assert came(cluster, link, old)[0] == (11, 0)
+
+
+def test_position_is_for_the_subscription_that_it_came_with(cluster: Cluster) -> None:
+    # A later one begins with what comes then, also if others behind the peer went on meanwhile.
+    greeted(cluster)
+    topic = cluster.traffic.registry.local["t"]
+    pattern = InterestEntry(PATTERN, 0, 0, "*")
+    position = InterestEntry(POSITION, topic.epoch - 1, 4, "t")
+    tell(cluster, encode_interest(codec.INTEREST, (position, pattern)))
+    tell(cluster, codec.encode_follow(codec.FOLLOW, topic.topic_id))
+    cluster.traffic.publish(topic, [b"m"] * 3)
+    tell(cluster, encode_interest(codec.INTEREST_GONE, (pattern,)))
+    tell(cluster, encode_interest(codec.INTEREST, (pattern,)))
+    assert begins(cluster) == [(topic.epoch, 3, 3, "t")]
+
+
+def test_beginning_is_told_before_the_end_of_an_earlier_topic(cluster: Cluster) -> None:
+    # All of it waits for credit: if the link ends, the next subscription begins where this did.
+    greeted(cluster)
+    link = cluster.nodes["other"]
+    link.limit_msgs = 0
+    topic = cluster.traffic.registry.local["t"]
+    entry = InterestEntry(EXACT, 0, 0, "t")
+    tell(cluster, encode_interest(codec.INTEREST, (entry,)))
+    cluster.traffic.publish(topic, [b"m"])
+    cluster.destroy_topic(topic, 10.1)
+    tell(cluster, encode_interest(codec.INTEREST_GONE, (entry,)))
+    again = cluster.create_topic("t", 99)
+    cluster.traffic.publish(again, [b"m"] * 2)
+    cluster.take_sends(10.2)
+    tell(cluster, encode_interest(codec.INTEREST, (entry,)))
+    assert begins(cluster) == [(again.epoch, 2, 2, "t")]
+
+
+@pytest.mark.parametrize(("asked", "known"), [(-1, (0, 0)), (0, (6, 2))])
+def test_subscription_is_asked_for_again_from_where_it_was_told_to_begin(
+    cluster: Cluster, asked: int, known: tuple[int, int]
+) -> None:
+    # The topic that is known ended long ago, and what was told to an earlier one is none of it.
+    greeted(cluster)
+    link = cluster.nodes["other"]
+    cluster.frame(CONN, (TOPICS,), 10.1)
+    cluster.subscribe("far", pattern=False)
+    tell(cluster, codec.encode_begin(6, 2, link.asks + asked, "far"))
+    tell(cluster, codec.encode_begin(6, 2, link.asks, "unknown"))
+    cluster.lost(CONN, "closed", 10.3)
+    assert cluster.traffic.subscriptions.reached("far", "other") == known
+    assert "unknown" not in cluster.traffic.subscriptions.positions
+
+
+def tell(cluster: Cluster, record: bytes) -> None:
+    cluster.frame(CONN, (record,), 10.2)
+
+
+def begins(cluster: Cluster) -> list[tuple[int, int, int, str]]:
+    """Each BEGIN that goes out."""
+    return [
+        codec.decode_begin(frame[0][start:end])
+        for _, frame in cluster.take_sends(10.2)
+        for kind, start, end, _ in codec.records(frame)
+        if kind == codec.BEGIN
+    ]

@@ -35,6 +35,7 @@ SEEDS_TO_CATCH = 400
 SEEDS_THAT_BROKE = (
     *(2645, 8058, 9391, 10223, 12359, 13180, 14732, 17470),
     *(23810, 23958, 24921, 25759, 29903, 34923, 39519, 39721, 42351, 100111, 108726),
+    *(401644, 402561, 403696, 407501, 407655),
 )
 
 
@@ -61,7 +62,10 @@ def test_schedules_that_once_broke_a_guarantee(seed: int) -> None:
     one; publishes that go by one way and were counted on another; a view that goes on after the
     goodbye; a relay that went on with what it had fetched only at the next heartbeat; publishes
     to a host that restarted, which relays passed on to its next life; a relay's own subscription
-    to what it passed on, whose beginning waited for credit.
+    to what it passed on, whose beginning waited for credit; one whose beginning waited behind
+    the end of an earlier topic; a position that was taken for a later subscription than it came
+    with; a relay that took a hole in what its host held for the end of it, and one that told a
+    beginning which it did not know.
 
     The others were judged wrongly: cuts that took what was under way and let pass what followed;
     one direction that ends before it can tell of the other; what a destroyed topic, a relay that
