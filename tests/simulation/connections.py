@@ -32,7 +32,8 @@ class Host(Protocol):
 
 
 class Wire:
-    """One direction between two hosts. ``rate`` is in bytes per second, 0 for no limit.
+    """One direction between two hosts. ``rate`` is in bytes per second, 0 for no limit; it last
+    got one at ``narrowed_at``.
 
     What faults do: ``cuts`` end connections at both ends at once, and refuse new ones (a proxy that
     is down); under ``eats`` bytes vanish, and the connection stays until the heal (a proxy's
@@ -40,11 +41,12 @@ class Wire:
     and TCP sends them again).
     """
 
-    __slots__ = ("cuts", "eats", "holds", "latency", "rate")
+    __slots__ = ("cuts", "eats", "holds", "latency", "narrowed_at", "rate")
 
     def __init__(self, latency: float) -> None:
         self.latency = latency
         self.rate = 0.0
+        self.narrowed_at = 0.0
         self.cuts = 0
         self.eats = 0
         self.holds = 0

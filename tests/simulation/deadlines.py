@@ -56,6 +56,9 @@ class Deadlines:
                 return
             if (node.life, other.life, other.is_still, wire.is_dead, wire.latency) != before:
                 return
+            if wire.narrowed_at > began:
+                # What was sent before the silence comes late.
+                return
             if node.link_to(peer) is link:
                 raise world.oracle.fail(
                     name, f"has not noticed within {within:.3f} s that {peer} is silent"

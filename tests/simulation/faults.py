@@ -75,6 +75,7 @@ class Faults:
         """``rate`` is in bytes per second."""
         for wire in (self._network.wire(one, other), self._network.wire(other, one)):
             wire.rate = rate
+            wire.narrowed_at = self._network.now
             self._world.later(lasts, partial(setattr, wire, "rate", 0.0))
 
     # Of nodes

@@ -153,6 +153,7 @@ class ViewOracle:
 
         It hears nothing itself, or is told that the other hears nothing of it. That can't be told
         where the way back ends before it is due: then the node's own silence counts, from there.
+        Nor can another life of the other tell it, which nothing could reach when it began.
         """
         if node is other:
             return False
@@ -166,7 +167,8 @@ class ViewOracle:
         if now - max(self._broken_since[back], awake) > within:
             return True
         unheard = now - max(self._broken_since[there], awake) > within
-        return unheard and now - self._whole_since[back] > told
+        is_same_life = self._world.oracle.lives[other.name].started < self._broken_since[there]
+        return unheard and is_same_life and now - self._whole_since[back] > told
 
     # The end
 
