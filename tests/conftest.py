@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,9 @@ from tests.ports import neighbouring_ports
 # What a shell runs in the background ignores Ctrl-C, and so do the programs that tests start there.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Suites within tests have homes of their own, and share what it takes seconds to make.
+os.environ.setdefault("XDG_CACHE_HOME", str(Path("~/.cache").expanduser()))
 
 
 @pytest.fixture

@@ -33,7 +33,9 @@ def _run(suite: pytest.Pytester, text: str, *options: str) -> pytest.RunResult:
     suite.makepyfile(test_links="import os, signal, sys, time, pytest\n" + text)
     # A clone that is not installed has no entry points.
     plugin = () if INSTALLED else ("-p", "pytest_spot")
-    return suite.runpytest_subprocess(*plugin, "--timeout=100", *options, timeout=110)
+    # Hypothesis, which no suite here needs, would be a second of each start.
+    start = (*plugin, "-p", "no:hypothesispytest", "--timeout=100")
+    return suite.runpytest_subprocess(*start, *options, timeout=110)
 
 
 def _timelines(result: pytest.RunResult) -> set[Path]:

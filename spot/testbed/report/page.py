@@ -6,21 +6,18 @@ the browser; the library is compressed inside of the page (docs/decisions/0007-p
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import jinja2
-import vl_convert
 
 from spot.testbed.report import figures
 from spot.testbed.report.charts import Picture, timeline_picture
 from spot.testbed.report.document import Report, is_proved
+from spot.testbed.report.script import drawing_script, packed
 from spot.testbed.report.timeline import draw_timeline
 from spot.testbed.results import Result
 
@@ -74,22 +71,10 @@ def render(template: str, pictures: Mapping[str, Picture], **words: Any) -> str:
     }
     environment.tests["proved"] = is_proved
     return environment.get_template(template).render(
-        pictures=_packed(json.dumps(pictures, separators=(",", ":"))) if pictures else None,
-        library=_library() if pictures else None,
+        pictures=packed(json.dumps(pictures, separators=(",", ":"))) if pictures else None,
+        library=drawing_script() if pictures else None,
         **words,
     )
-
-
-@cache
-def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed; takes a second to put together, once a process."""
-    return _packed(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
-
-
-def _packed(text: str) -> str:
-    """Text as a page can hold it: a third of its size, and with no character that HTML knows."""
-    # mtime: the same text is the same page.
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode()
 
 
 def _most(seconds: Iterable[float | None]) -> float | None:

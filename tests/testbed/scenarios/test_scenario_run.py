@@ -102,7 +102,7 @@ def test_command_that_ends_otherwise_than_meant_is_a_fail(tmp_path: Path) -> Non
     )
     steps = (
         "  - {at: 0.1, node: a, do: create, topic: 'a:data'}\n"
-        "  - {at: 0.2, node: a, do: remove, peer: b, error: ENOENT}\n"
+        "  - {at: 0.2, node: a, do: create, topic: new, error: EEXIST}\n"
         "  - {at: 1.2, node: b, do: destroy, topic: nowhere, error: ENOENT}\n"
     )
     text = text.replace("timeline:\n", "timeline:\n" + steps)

@@ -1,0 +1,57 @@
+"""The script that draws the pictures of a page: Vega, Vega-Lite and Vega-Embed, packed.
+
+To put it together takes seconds, so it is kept in the user's cache directory
+(``$XDG_CACHE_HOME/spot``), one file for each version of vl-convert, with its own SHA-256 before it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gzip
+import os
+import tempfile
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import vl_convert
+
+__all__ = ["drawing_script", "packed"]
+
+
+@cache
+def drawing_script() -> str:
+    """It defines ``window.vegaEmbed``. What can't be read from the cache is made anew."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    folder = (Path(base) if base else Path("~/.cache").expanduser()) / "spot"
+    path = folder / f"vega-{vl_convert.__version__}.txt"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        digest, _, script = path.read_text(encoding="ascii").partition("\n")
+        if sha256(script.encode()).hexdigest() == digest:
+            return script
+    script = packed(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(path, f"{sha256(script.encode()).hexdigest()}\n{script}")
+    return script
+
+
+def packed(text: str) -> str:
+    """Text as a page can hold it: a third of its size, and with no character that HTML knows."""
+    # mtime: the same text is the same page.
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode()
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file as a whole, also while others read and write it."""
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="ascii", dir=path.parent, prefix=path.name, delete=False
+    ) as file:
+        try:
+            file.write(text)
+            file.close()
+            os.replace(file.name, path)
+        except OSError:
+            os.unlink(file.name)
+            raise
