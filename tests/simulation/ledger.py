@@ -120,12 +120,18 @@ class Ledger:
                     reader.turns += [item for item in since if _is_of(item, topic)][:1]
                 reader.fresh = True
                 reader.since = self.network.now
+                if not any(_is_of(item, topic) for item in waiting):
+                    reader.oldest = reader.since
                 reader.in_force.clear()
                 reader.stale = waiting
 
     def unsubscribed(self, node: Node, name: str) -> None:
         self.note(node.name, f"unsubscribes from {name}")
         life = self.lives[node.name]
+        for topic in self.by_topic:
+            if matches(name, topic):
+                # Since when it is wanted counts on, if another subscription keeps it.
+                life.reader(topic)
         known = {topic for topic in life.readers if life.wants(topic)}
         life.names.pop(name, None)
         life.confirmed.pop(name, None)
@@ -231,7 +237,7 @@ class Ledger:
             raise self.fail(life.name, f"{topic} {seq} of {host}'s {epoch} comes {what}")
         if missed != 0 or reader.stream is not stream or seq != last + 1:
             if reader.stream is None or (reader.fresh and not stale):
-                self._check_first(life, reader, message, stream)
+                self._check_first(life, reader, message, stream, stale=stale)
             elif not turns:
                 self._check_count(life, reader, message, stream, delivery.link)
         if turns:
@@ -255,14 +261,17 @@ class Ledger:
             life.missed += missed
             self.counts["missed"] += missed
 
-    def _check_first(self, life: Life, reader: Reader, message: Message, stream: Stream) -> None:
+    def _check_first(
+        self, life: Life, reader: Reader, message: Message, stream: Stream, *, stale: bool
+    ) -> None:
         """A subscription's first message counts what was missed since it was in force."""
         missed, seq = message.missed, message.seq
+        began = reader.oldest if stale else reader.since
         what = f"first {message.topic} {seq} says missed {missed}"
         others = [other for other in self.by_topic[stream.topic] if other is not stream]
         if missed is None:
             # A relay goes on with a stream until it has noticed that its host is gone.
-            since = reader.since - (self._silence() if self.has_relays else 0.0)
+            since = began - (self._silence() if self.has_relays else 0.0)
             if not any(not other.ended or other.ended_at >= since for other in others):
                 raise self.fail(life.name, what)
             return
@@ -280,17 +289,17 @@ class Ledger:
             return
         if not alone:
             return
-        most = stream.since(reader.since, seq)
-        most += sum(other.since(reader.since, len(other.payloads) + 1) for other in others)
+        most = stream.since(began, seq)
+        most += sum(other.since(began, len(other.payloads) + 1) for other in others)
         # Older ones may have been asked for: too large for this node, or dropped without credit.
-        most += stream.asked_and_lost(reader.since, seq)
+        most += stream.asked_and_lost(began, seq)
         # So may those of a topic that was destroyed before they went, and its history with it.
-        most += sum(other.held_at(reader.since) for other in others)
+        most += sum(other.held_at(began) for other in others)
         # Through a relay, what was on its way there belongs to a new subscription.
-        most += stream.under_way(life.begins.get(stream, seq), reader.since, seq)
+        most += stream.under_way(life.begins.get(stream, seq), began, seq)
         limit = life.node.plan.config.max_message_bytes
         most += sum(len(payload) > limit for payload in stream.payloads[: seq - 1])
-        in_force = reader.in_force.get(message.node)
+        in_force = None if stale else reader.in_force.get(message.node)
         least = 0
         if in_force is not None and in_force >= stream.created:
             least = stream.since(in_force, seq)

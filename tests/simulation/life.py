@@ -106,7 +106,8 @@ class Reader:
 
     It began at ``since``; one before it was ``left``. ``in_force`` says since when it is, by host.
     ``stale`` is what waited for the application when it unsubscribed and subscribed again; the
-    ``turns`` among that are where what another subscription got begins.
+    ``turns`` among that are where what another subscription got begins. What waits may belong to
+    one that began at ``oldest``.
     """
 
     def __init__(self, since: float) -> None:
@@ -114,7 +115,7 @@ class Reader:
         self.last: dict[Stream, int] = {}
         self.link: Link | None = None
         self.fresh = True
-        self.since = self.left = since
+        self.since = self.left = self.oldest = since
         self.in_force: dict[str, float] = {}
         self.stale: list[Delivery] = []
         self.turns: list[Delivery] = []
