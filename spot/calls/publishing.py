@@ -25,6 +25,8 @@ from spot.lanes import LANE_MSGS, Lane
 
 SMALL_BYTES = 1024
 LANE_BYTES = 256 * 1024
+DIRTY_LANES = 1024
+"""With so many dirty lanes nobody waits longer: a queue may hold that much above its limit."""
 GLANCE_MASK = 31
 """Of so many publishes and one, one looks at the clock."""
 MANY_MSGS = 4096
@@ -100,7 +102,8 @@ class PublishingCalls(Calls):
                     # Who flushes the lanes before it will see this one.
                     return
             driver = self._driver
-            if time.monotonic() < driver.lanes.hot_until:
+            is_hot = time.monotonic() < driver.lanes.hot_until
+            if is_hot and len(self._dirty) < DIRTY_LANES:
                 if not driver.lanes.armed:
                     driver.lanes.arm()
                 return

@@ -6,6 +6,7 @@ fail instead.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -61,6 +62,18 @@ def client() -> Iterator[docker.DockerClient]:
     sweep_dead_runs(client)
     yield client
     client.close()
+
+
+@pytest.fixture
+def orphans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Only one test at a time has runs that belong to nobody, or sweeps whatever does.
+
+    Other workers are told by a lock: a sweep ends this user's runs, whosever state they are in.
+    """
+    common = tmp_path_factory.getbasetemp().parent
+    with (common / "orphans.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

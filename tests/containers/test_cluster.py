@@ -253,6 +253,7 @@ finally:
 """
 
 
+@pytest.mark.usefixtures("orphans")
 @pytest.mark.parametrize("moment", ["1 of 3 containers started", "run"])
 def test_run_of_a_killed_runner_is_swept_and_nothing_else(
     client: docker.DockerClient, state: Path, moment: str
@@ -273,14 +274,16 @@ def test_run_of_a_killed_runner_is_swept_and_nothing_else(
             env=environment,
             text=True,
         ) as runner:
-            assert runner.stdout is not None
-            while not (line := runner.stdout.readline()).startswith(moment):
-                assert line
-            (run,) = Run.all(state)
-            assert sweep(state) == [], "a run that is alive must not be touched"
-            assert sweep_engine(client) == []
-            assert left_of(client, run.run_id)
-            runner.kill()
+            try:
+                assert runner.stdout is not None
+                while not (line := runner.stdout.readline()).startswith(moment):
+                    assert line
+                (run,) = Run.all(state)
+                assert sweep(state) == [], "a run that is alive must not be touched"
+                assert sweep_engine(client) == []
+                assert left_of(client, run.run_id)
+            finally:
+                runner.kill()
         assert run.run_id in sweep_everything(state)
         assert left_of(client, run.run_id) == []
         assert Run.all(state) == []
@@ -331,6 +334,7 @@ def test_interrupted_start_leaves_nothing(
     assert Run.all(state) == []
 
 
+@pytest.mark.usefixtures("orphans")
 def test_run_whose_record_is_elsewhere_or_gone_is_swept(
     client: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

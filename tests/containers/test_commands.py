@@ -14,6 +14,8 @@ from spot.testbed import Run
 from spot.testbed.run import state_directory
 from tests.cli.test_command_line import spot
 
+pytestmark = pytest.mark.usefixtures("orphans")  # 'spot down' sweeps
+
 
 @pytest.fixture(autouse=True)
 def state(client: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
