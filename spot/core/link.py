@@ -171,7 +171,7 @@ class Link(Flow):
         "publisher",
         "publishes",
         "renewed",
-        "renewed_pattern",
+        "renewed_patterns",
         "returns",
         "rtt",
         "shunned",
@@ -233,10 +233,10 @@ class Link(Flow):
         self.asks = 0
         self.asked = 0
         # The same for topics that are not known yet: the INTEREST since which a name is wanted
-        # without a break, after one that has ended; one number for all that only patterns match.
+        # without a break, after one that has ended, and since which a pattern is.
         self.has_unasked = False
         self.renewed: dict[str, int] = {}
-        self.renewed_pattern = 0
+        self.renewed_patterns: dict[str, int] = {}
         self.topics: dict[int, RemoteTopic] = {}
         self.ended: set[str] = set()
         # By number: positions in what comes the usual way, as of a version of the registry.

@@ -124,6 +124,16 @@ class Patterns:
         return found
 
 
+def may_overlap(one: str, other: str) -> bool:
+    """Whether a topic may match both patterns, by what stands before their first ``*`` and behind
+    their last. What stands between may forbid it all the same.
+    """
+    a, b = Pattern(one), Pattern(other)
+    heads = a.head.startswith(b.head) or b.head.startswith(a.head)
+    tails = a.tail.endswith(b.tail) or b.tail.endswith(a.tail)
+    return heads and tails
+
+
 def _likely(group: Group, topic: str) -> list[Pattern]:
     """Those of a group whose longest piece stands in the topic."""
     found: list[Pattern] = []

@@ -13,6 +13,7 @@ from spot.core.inbox import Delivery, Notice
 from spot.core.interest import POSITION, InterestEntry, encode_interest
 from spot.core.link import Flow, Ingress, Link
 from spot.core.outgoing import Outgoing
+from spot.core.patterns import may_overlap
 from spot.core.registry import RemoteTopic, Way
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ class Traffic(Outgoing):
         if not link.has_unasked:
             return
         if pattern:
-            # Which topics others match as well is not known before they are announced.
-            alone = len(self.subscriptions.patterns) == 1
-            link.renewed_pattern = link.asks if alone else 0
+            link.renewed_patterns[name] = link.asks
         elif not was_wanted:
             link.renewed[name] = link.asks
 
@@ -59,6 +58,13 @@ class Traffic(Outgoing):
         """A subscription has ended."""
         link.has_unasked = True
         if pattern:
+            since = link.renewed_patterns.pop(name, 0)
+            for other, asked in link.renewed_patterns.items():
+                if asked > since and may_overlap(name, other):
+                    # What both match is wanted since the first of them.
+                    link.renewed_patterns[other] = since
+            for each in [each for each in link.renewed if not self.subscriptions.wants(each)]:
+                del link.renewed[each]
             return
         if self.subscriptions.wants(name):
             link.renewed.setdefault(name, 0)
@@ -69,9 +75,10 @@ class Traffic(Outgoing):
         """The number of the INTEREST whose answer begins a topic that was announced just now."""
         if name in self.subscriptions.topics:
             return link.renewed.get(name, 0)
-        if self.subscriptions.patterns:
-            return link.renewed.get(name, link.renewed_pattern)
-        return 0
+        if name in link.renewed:
+            return link.renewed[name]
+        matching = self.subscriptions.patterns.matching(name) if link.renewed_patterns else ()
+        return min((link.renewed_patterns.get(each, 0) for each in matching), default=0)
 
     # Arrivals
 

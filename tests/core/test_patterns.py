@@ -5,7 +5,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core.patterns import Pattern, Patterns
+from spot.core.patterns import Pattern, Patterns, may_overlap
 from tests.core.fixed import examples
 
 WORDS = st.text("ab:é", max_size=12)
@@ -38,6 +38,24 @@ def test_pattern_matches_what_it_was_made_from(pieces: list[str], between: list[
     between = (between + [""] * len(pieces))[: len(pieces) - 1]
     topic = pieces[0] + "".join(gap + piece for gap, piece in zip(between, pieces[1:], strict=True))
     assert Pattern("*".join(pieces)).matches(topic)
+
+
+@examples(500)
+@given(topic=WORDS, cuts=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=3))
+def test_patterns_that_match_one_topic_overlap(topic: str, cuts: list[tuple[int, int]]) -> None:
+    # Whoever takes two for apart would take what one of them brings for stale.
+    patterns = [topic, "*"]
+    for first, length in cuts:
+        patterns.append(topic[:first] + "*" + topic[first + length :])
+    for one in patterns:
+        assert Pattern(one).matches(topic)
+        assert all(may_overlap(one, other) for other in patterns)
+
+
+def test_patterns_whose_ends_differ_are_apart() -> None:
+    assert not may_overlap("a:*", "b:*")
+    assert not may_overlap("*:1", "a:*2")
+    assert not may_overlap("a:1", "a:2*")
 
 
 def test_worst_case_patterns_take_no_time() -> None:

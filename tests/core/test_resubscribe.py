@@ -43,11 +43,13 @@ def came(cluster: Cluster, link: Link, old: int) -> list[tuple[int, int | None]]
 
 
 @pytest.mark.parametrize("name", ["far", "f*"])
+@pytest.mark.parametrize("beside", ["x", "x*", "*x"])
 def test_what_an_earlier_subscription_brings_with_a_topic_is_not_for_the_new_one(
-    cluster: Cluster, name: str
+    cluster: Cluster, name: str, beside: str
 ) -> None:
     # It would count what passed by between the two as missed, and bring what is older than it.
     pattern = "*" in name
+    cluster.subscribe(beside, pattern="*" in beside)
     cluster.subscribe(name, pattern=pattern)
     greeted(cluster)
     link = cluster.nodes["other"]
