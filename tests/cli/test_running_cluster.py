@@ -14,6 +14,9 @@ from spot.testbed.process_id import marked_processes
 from spot.testbed.run import state_directory
 from tests.cli.test_command_line import ROOT, spot
 
+# Each test is a person who types several commands.
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture
 def two_node() -> Iterator[Run]:
