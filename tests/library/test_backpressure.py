@@ -265,15 +265,15 @@ def test_publisher_through_a_host_is_not_held_up_by_who_is_aside(make_node: Make
         node_id="host", bind=[ANY_PORT], topics=["t"], sndhwm=10, rcvhwm=10, send_timeout=0.1
     )
     reader = make_node(cluster=host.endpoints, rcvhwm=10)
-    publisher = make_node(cluster=host.endpoints, sndhwm=10, send_timeout=5)
+    publisher = make_node(cluster=host.endpoints, sndhwm=10, send_timeout=30)
     for node in (reader, publisher):
         node.cluster_sync()
     reader.subscribe("t")
     began = time.monotonic()
     for at in range(200):
         publisher.publish("t", b"%d" % at)
-    publisher.flush(5)
-    assert time.monotonic() - began < 4
+    publisher.flush(20)
+    assert time.monotonic() - began < 15
     received = missed = 0
     while message := reader.recv(0.2):
         received += 1

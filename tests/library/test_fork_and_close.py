@@ -69,7 +69,7 @@ def test_close_delivers_what_was_accepted(make_node: MakeNode) -> None:
 
 def test_close_waits_no_longer_than_linger(make_node: MakeNode, start_child: StartChild) -> None:
     """A subscriber that hangs must not keep a program from ending."""
-    host = make_node(bind=[ANY_PORT], topics=["t"], linger=0.3, send_timeout=0)
+    host = make_node(bind=[ANY_PORT], topics=["t"], linger=0.3, send_timeout=0, peer_timeout=60)
     child = start_child("silent", endpoint=endpoint_of(host), topic="t")
     child.said("subscribed")
     for _ in range(25):
@@ -77,7 +77,7 @@ def test_close_waits_no_longer_than_linger(make_node: MakeNode, start_child: Sta
     child.stop()
     began = time.monotonic()
     host.close()
-    assert 0.25 < time.monotonic() - began < 2
+    assert 0.25 < time.monotonic() - began < 5
 
 
 def test_close_of_nothing_is_quick() -> None:

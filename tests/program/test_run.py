@@ -86,7 +86,7 @@ def test_node_leaves_cleanly_on_a_signal(number: signal.Signals, tmp_path: Path)
         asked = time.monotonic()
         node.send_signal(number)
         _, log = node.communicate(timeout=30)
-        assert time.monotonic() - asked < 3
+        assert time.monotonic() - asked < 8, "as whom Docker kills"
         assert node.returncode == 0
     assert "Traceback" not in log
     assert not control.exists()
