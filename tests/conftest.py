@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.ports import neighbouring_ports
 
@@ -17,6 +18,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 # Suites within tests have homes of their own, and share what it takes seconds to make.
 os.environ.setdefault("XDG_CACHE_HOME", str(Path("~/.cache").expanduser()))
+
+# A property says what holds, not how fast: the 200 ms that an example has by default are a hiccup.
+settings.register_profile("spot", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("spot")
 
 
 @pytest.fixture

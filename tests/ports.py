@@ -21,9 +21,9 @@ def neighbouring_ports(count: int) -> Iterator[int]:
     sets SO_REUSEADDR (as libzmq and asyncio do) can listen there, again and again, and a dial
     before that is refused.
     """
-    firsts = list(range(LOWEST, HIGHEST, count))
-    random.shuffle(firsts)
-    for first in firsts:
+    firsts = range(LOWEST, HIGHEST, count)
+    begin = random.randrange(len(firsts))
+    for first in (*firsts[begin:], *firsts[:begin]):
         with ExitStack() as stack:
             try:
                 held = [stack.enter_context(_bound(first + place)) for place in range(count)]

@@ -27,7 +27,7 @@ def slow_publisher(stage: Stage) -> None:
     publish = Spot.publish
 
     def sleepy(*arguments: Any, **settings: Any) -> None:
-        time.sleep(20e-6)
+        time.sleep(300e-6)
         publish(*arguments, **settings)
 
     with patch.object(Spot, "publish", sleepy):

@@ -14,7 +14,7 @@ from bench.needs import Need
 from bench.progress import Progress
 from bench.rounds import Failed, order, play_round, play_row
 from bench.row import Contestant, Line, Load, Outcome, Row
-from bench.rows import one_way
+from bench.rows import Role, one_way
 from bench.stage import Stage
 from bench.traffic import payloads
 
@@ -100,7 +100,7 @@ def test_order_turns_from_round_to_round() -> None:
 
 def test_play_round_gives_the_rate_of_the_receiver() -> None:
     # The simplest whole round: two processes meet, start, count and end.
-    assert play_round(RAW, LOAD)["rate"] > 1_000
+    assert play_round(RAW, LOAD)["rate"] > 100
     assert multiprocessing.active_children() == []
 
 
@@ -108,15 +108,21 @@ def test_play_round_gives_the_rate_of_the_receiver() -> None:
     ("publisher", "complaint"),
     [
         (publisher_that_loses, "message 1001 was due"),
-        (publisher_that_loses_the_tail, "subscriber raised"),
         (publisher_that_repeats, "message 1002 was due"),
         (publisher_that_reorders, "message 1001 was due"),
     ],
 )
-def test_play_round_fails_when_not_all_arrives_in_order(publisher: object, complaint: str) -> None:
+def test_play_round_fails_when_not_all_arrives_in_order(publisher: Role, complaint: str) -> None:
     # A benchmark that doesn't count would call a loser of messages fast.
-    faulty = Contestant("raw", (publisher, impatient_subscriber))  # type: ignore[arg-type]
     with pytest.raises(Failed, match=complaint):
+        play_round(one_way("raw", publisher, raw.subscriber), LOAD)
+    assert multiprocessing.active_children() == []
+
+
+def test_play_round_fails_when_the_tail_does_not_arrive() -> None:
+    # Nothing comes after it by which it would be missed.
+    faulty = one_way("raw", publisher_that_loses_the_tail, impatient_subscriber)
+    with pytest.raises(Failed, match="subscriber raised"):
         play_round(faulty, LOAD)
     assert multiprocessing.active_children() == []
 

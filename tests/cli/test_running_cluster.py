@@ -14,6 +14,9 @@ from spot.testbed.process_id import marked_processes
 from spot.testbed.run import state_directory
 from tests.cli.test_command_line import ROOT, spot
 
+# Each test is a person who types several commands.
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture
 def two_node() -> Iterator[Run]:
@@ -93,7 +96,7 @@ def test_up_starts_anew_where_every_process_is_gone(two_node: Run) -> None:
     """After a reboot the record is still there, and must not be taken for a cluster."""
     for process in marked_processes("SPOT_TESTBED_RUN", two_node.run_id):
         process.send(signal.SIGKILL)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while marked_processes("SPOT_TESTBED_RUN", two_node.run_id):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -106,8 +109,9 @@ def test_status_shows_rates_and_a_lost_node_by_exit_code(two_node: Run) -> None:
     (document,) = json.loads(spot("status", "--json").stdout)
     assert document["ready"] is True
     assert [node["name"] for node in document["nodes"]] == ["a", "b"]
-    assert document["nodes"][0]["published_per_s"] == pytest.approx(20, rel=0.3)
-    assert document["links"][0]["rtt_s"] < 1
+    # Of a second in which the machine may have been elsewhere; rates are tested in test_status.py.
+    assert 4 < document["nodes"][0]["published_per_s"] < 60
+    assert document["links"][0]["rtt_s"] < 5
     os.kill(two_node.nodes["b"]["pid"], signal.SIGSTOP)
     result = spot("status", code=1)
     assert "b: paused" in result.stdout
@@ -120,7 +124,7 @@ def test_status_watch_goes_on_until_ctrl_c(two_node: Run) -> None:
         documents = [json.loads(watch.stdout.readline()) for _ in range(2)]
         assert all(document[0]["ready"] for document in documents)
         watch.send_signal(signal.SIGINT)
-        assert "Traceback" not in watch.communicate(timeout=10)[1]
+        assert "Traceback" not in watch.communicate(timeout=30)[1]
         assert watch.returncode == 0
 
 
@@ -133,11 +137,12 @@ def test_message_of_a_person_arrives_and_is_seen_in_the_logs(two_node: Run) -> N
         line = next(line for line in listener.stdout if "hello" in line)
         assert json.loads(line).items() >= {"topic": "a:data", "data": "hello"}.items()
         listener.send_signal(signal.SIGINT)
-        assert "Traceback" not in listener.communicate(timeout=10)[1]
+        assert "Traceback" not in listener.communicate(timeout=30)[1]
         assert listener.returncode == 0
-    logs = spot("logs").stdout
-    assert "b | " in logs
-    assert "a:data: b'hello'" in spot("logs", "b").stdout
+    deadline = time.monotonic() + 20
+    while "a:data: b'hello'" not in spot("logs", "b").stdout:
+        assert time.monotonic() < deadline
+    assert "b | " in spot("logs").stdout
     assert "a | " not in spot("logs", "two-node", "b").stdout
 
 
@@ -198,7 +203,7 @@ def test_logs_follow_until_the_cluster_goes_down(two_node: Run) -> None:
         assert follow.stdout is not None
         assert "started" in follow.stdout.readline()
         spot("down")
-        _, err = follow.communicate(timeout=10)
+        _, err = follow.communicate(timeout=30)
         assert follow.returncode == 0
     assert "Traceback" not in err
     assert "two-node went down" in err
@@ -226,7 +231,7 @@ def test_several_clusters_need_a_name(two_node: Run) -> None:
 def test_up_that_is_killed_is_swept_by_down() -> None:
     """kill -9 in the middle of a start, when nothing is recorded yet."""
     with _started("up", "mesh", "--nodes", "8") as up:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not (runs := list((state_directory() / "runs").glob("mesh-*"))):
             assert time.monotonic() < deadline
             time.sleep(0.005)
@@ -242,7 +247,7 @@ def test_up_that_is_killed_is_swept_by_down() -> None:
 def test_up_that_is_interrupted_leaves_nothing() -> None:
     """Ctrl-C is what one does when it takes too long."""
     with _started("up", "mesh", "--nodes", "12") as up:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not (runs := list((state_directory() / "runs").glob("mesh-*"))):
             assert time.monotonic() < deadline
             time.sleep(0.005)

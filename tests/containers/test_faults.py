@@ -42,7 +42,7 @@ def test_readdressed_container_keeps_its_name(mesh: Cluster, client: docker.Dock
         active.prove()
     assert active.window.is_proved
     assert mesh.addresses["b"] != before
-    mesh.wait_ready(20)
+    mesh.wait_ready(30)
     name = f"spot-{mesh.run.run_id}-b-1"
     (network,) = client.containers.get(name).attrs["NetworkSettings"]["Networks"].values()
     assert "b" in network["Aliases"]
@@ -78,7 +78,7 @@ def test_late_container_is_made_and_not_started(
         with inject(cluster, parse_fault("late b")) as active:
             active.prove()
         assert active.window.is_proved
-        cluster.wait_ready(20)
+        cluster.wait_ready(30)
 
 
 def test_toxiproxy_that_dies_in_mid_fault_is_an_error_and_no_proof(
@@ -89,7 +89,7 @@ def test_toxiproxy_that_dies_in_mid_fault_is_an_error_and_no_proof(
     with Cluster("two-node", backend="docker", rate=0, proxied=True, state=state) as cluster:
         active = inject(cluster, parse_fault("cut a b"))
         client.containers.get(f"spot-{cluster.run.run_id}-toxiproxy-1").kill()
-        cluster.wait_until(lambda status: status.proxy == "exited", timeout=5)
+        cluster.wait_until(lambda status: status.proxy == "exited", timeout=20)
         active.prove()
         with pytest.raises(FaultNotHealed):
             active.heal()

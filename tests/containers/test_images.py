@@ -21,8 +21,9 @@ ROOT = Path(__file__).parents[2]
 NODE_IMAGE = f"spot-node:{VERSIONS['SPOT_VERSION']}"
 PROXY_IMAGE = f"spot-toxiproxy:{VERSIONS['TOXIPROXY_VERSION']}"
 IMAGES = (NODE_IMAGE, PROXY_IMAGE)
-STOP_MAX_S = 3.0
-BUILD_AGAIN_MAX_S = 10.0
+STOP_MAX_S = 8.0
+"""Docker kills after 10 s what does not end by itself."""
+BUILD_AGAIN_MAX_S = 30.0
 
 Run = Callable[..., Container]
 
@@ -58,9 +59,10 @@ def test_image_runs_locked_down_is_healthy_and_stops_at_once(run: Run, image: st
         container.reload()
         return str(container.health)
 
-    wait_until(lambda: health() == "healthy", 20, f"{image} is healthy")
+    wait_until(lambda: health() == "healthy", 60, f"{image} is healthy")
     top = container.top(ps_args="-eo pid,uid")
-    assert [uid for _, uid in top["Processes"]] == ["10001"]
+    # More than one while its health is being checked.
+    assert {uid for _, uid in top["Processes"]} == {"10001"}
     began = time.monotonic()
     container.stop(timeout=10)
     assert time.monotonic() - began < STOP_MAX_S
@@ -70,7 +72,7 @@ def test_image_runs_locked_down_is_healthy_and_stops_at_once(run: Run, image: st
 def test_node_image_runs_the_command_that_it_is_given(run: Run) -> None:
     """`docker run spot-node node --help` lists the settings where there is no Python."""
     container = run(NODE_IMAGE, "--version")
-    assert container.wait(timeout=20)["StatusCode"] == 0
+    assert container.wait(timeout=60)["StatusCode"] == 0
     assert container.logs().decode() == f"spot {VERSIONS['SPOT_VERSION']}\n"
 
 
@@ -81,14 +83,14 @@ def test_node_image_holds_what_a_node_needs_and_no_more(run: Run) -> None:
         "path=['/opt/spot/lib/python3.11/site-packages'])))"
     )
     container = run(NODE_IMAGE, "-c", code, entrypoint="python3")
-    assert container.wait(timeout=20)["StatusCode"] == 0, container.logs().decode()
+    assert container.wait(timeout=60)["StatusCode"] == 0, container.logs().decode()
     assert container.logs().decode() == "['click', 'pyzmq', 'spot-cluster']\n"
 
 
 def test_toxiproxy_is_the_pinned_version(run: Run) -> None:
     """The embedded proxy is held to the behaviour of this one."""
     container = run(PROXY_IMAGE, "-version")
-    assert container.wait(timeout=20)["StatusCode"] == 0
+    assert container.wait(timeout=60)["StatusCode"] == 0
     version = VERSIONS["TOXIPROXY_VERSION"]
     assert container.logs().decode() == f"toxiproxy-server version {version}\n"
 

@@ -48,9 +48,9 @@ def test_image_of_the_users_own_takes_the_place_of_the_node(image: str, tmp_path
         assert "raw pyzmq can't" in cluster.tell("a", "remove", peer="b")["error"]
         edge = cluster.edge("a", "b")
         edge.disable()
-        cluster.wait_until(lambda status: not status.links[0].is_up, timeout=10)
+        cluster.wait_until(lambda status: not status.links[0].is_up, timeout=20)
         edge.enable()
-        cluster.wait_ready(timeout=15)
+        cluster.wait_ready(timeout=30)
         assert Run.load(cluster.run.directory).image == image
         assert end_traffic(cluster) == ()
     for name in "ab":
@@ -69,9 +69,9 @@ def test_commands_reach_a_node_in_a_container(client: docker.DockerClient) -> No
         with Cluster("two-node", backend="docker", proxied=proxied, rate=0) as cluster:
             for node, peer in (("a", "b"), ("b", "a")):
                 assert cluster.tell(node, "remove", peer=peer) == {"ok": True}
-                cluster.wait_until(lambda status: not status.links[0].is_up, timeout=5)
+                cluster.wait_until(lambda status: not status.links[0].is_up, timeout=20)
                 assert cluster.tell(node, "add", peer=peer) == {"ok": True}
-                cluster.wait_ready(timeout=15)
+                cluster.wait_ready(timeout=30)
 
 
 def test_image_that_is_not_there_is_named(client: docker.DockerClient, state: Path) -> None:

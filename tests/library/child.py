@@ -45,7 +45,7 @@ class Child:
         for line in self.process.stdout:
             self._lines.put(json.loads(line))
 
-    def said(self, kind: str, deadline_s: float = 10.0) -> dict[str, Any]:
+    def said(self, kind: str, deadline_s: float = 30.0) -> dict[str, Any]:
         """The next line of this kind; others before it are dropped."""
         until = time.monotonic() + deadline_s
         while True:

@@ -11,8 +11,9 @@ import pytest
 
 from spot import Spot
 from tests.library.child import Child
-from tests.library.nodes import ANY_PORT, MakeNode, MakeProxy, StartChild
+from tests.library.nodes import MakeNode, MakeProxy, StartChild
 from tests.library.proxy import Proxy
+from tests.ports import neighbouring_ports
 
 
 @pytest.fixture(autouse=True)
@@ -35,9 +36,16 @@ def make_node() -> Iterator[MakeNode]:
 
 
 @pytest.fixture
-def host(make_node: MakeNode) -> Spot:
-    """A bound node called ``host`` that hosts topic ``t``."""
-    return make_node(node_id="host", bind=[ANY_PORT], topics=["t"])
+def endpoint() -> Iterator[str]:
+    """One to bind again and again: its port is held, so that nobody else takes it meanwhile."""
+    with neighbouring_ports(1) as port:
+        yield f"tcp://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def host(make_node: MakeNode, endpoint: str) -> Spot:
+    """A bound node called ``host`` that hosts topic ``t``; another may bind where it was."""
+    return make_node(node_id="host", bind=[endpoint], topics=["t"])
 
 
 @pytest.fixture

@@ -99,10 +99,10 @@ def silent(endpoint: str, topic: str, **settings: Any) -> None:
     with Spot(cluster=[endpoint], subscribe=[topic], **settings) as node:
         node.cluster_sync()
         say("subscribed")
+        disordered = last = lost = 0
         for line in sys.stdin:
             wait_s = float(line.split()[1])
-            received = missed = disordered = last = 0
-            lost = 0
+            received = missed = 0
             while True:
                 try:
                     message = node.recv(wait_s)

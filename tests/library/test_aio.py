@@ -49,10 +49,11 @@ async def full_pair(**settings: Any) -> tuple[aio.Spot, aio.Spot, int]:
     accepted = 0
     while accepted < 1000:
         publishing = asyncio.ensure_future(host.publish("t", b"%d" % accepted, timeout=None))
-        done, _ = await asyncio.wait([publishing], timeout=0.2)
-        if not done:
-            publishing.cancel()
-            await asyncio.wait([publishing])
+        while not publishing.done() and (await host.metrics()).queued_msgs < 10:
+            await asyncio.wait([publishing], timeout=0.2)
+        publishing.cancel()
+        await asyncio.wait([publishing])
+        if publishing.cancelled():
             break
         accepted += 1
     return host, node, accepted
@@ -141,23 +142,19 @@ def test_recv_waits_without_blocking_the_loop() -> None:
     async def test() -> None:
         host, node = await pair()
         await node.subscribe("t")
-        ticks = 0
-
-        async def tick() -> None:
-            nonlocal ticks
-            while True:
-                await asyncio.sleep(0.01)
-                ticks += 1
-
-        ticker = asyncio.create_task(tick())
         began = time.monotonic()
         assert await node.recv(timeout=0.3) is None
-        assert 0.28 < time.monotonic() - began < 1.5
-        assert ticks > 10
-        asyncio.get_running_loop().call_later(0.1, lambda: host._node.publish("t", b"x"))
+        assert 0.28 < time.monotonic() - began < 5
+
+        async def tick_and_publish() -> None:
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+            await host.publish("t", b"x")
+
+        ticking = asyncio.create_task(tick_and_publish())
         message = await node.recv()
         assert message is not None
-        ticker.cancel()
+        await ticking
         await host.close()
         await node.close()
 
@@ -184,9 +181,12 @@ def test_recv_that_is_cancelled_takes_no_message() -> None:
                 continue
             assert message is not None
             found.append(message)
-        while message := await node.recv(timeout=0.3):
+        await host.publish("t", b"end")
+        while not found or found[-1].data != b"end":
+            message = await node.recv(timeout=5)
+            assert message is not None
             found.append(message)
-        assert [message.seq for message in found] == list(range(1, 201))
+        assert [message.seq for message in found] == list(range(1, 202))
         await host.close()
         await node.close()
 
@@ -280,7 +280,7 @@ def test_publish_waits_for_room_without_blocking_the_loop() -> None:
         task = asyncio.create_task(host.publish("t", b"patient", timeout=10))
         began = time.monotonic()
         await asyncio.sleep(0.1)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
         assert not task.done()
         assert await data_of(node, accepted) == [b"%d" % at for at in range(accepted)]
         await task
@@ -541,7 +541,7 @@ def test_publishes_wait_in_line_each_for_its_time() -> None:
         began = time.monotonic()
         with pytest.raises(QueueFull):
             await host.publish("t", b"hasty", timeout=0.1)
-        assert 0.09 < time.monotonic() - began < 2
+        assert 0.09 < time.monotonic() - began < 5
         found = await data_of(node, accepted + 50)
         await asyncio.gather(*tasks)
         assert found[accepted:] == [b"line %d" % at for at in range(50)]
@@ -568,7 +568,7 @@ def test_close_that_is_cancelled_goes_on() -> None:
     """Its task ends at once, and the node for all that."""
 
     async def test() -> None:
-        host, node, _ = await full_pair(linger=0.3)
+        host, node, accepted = await full_pair(linger=15)
         closing = asyncio.ensure_future(host.close())
         await asyncio.sleep(0)
         closing.cancel()
@@ -576,6 +576,7 @@ def test_close_that_is_cancelled_goes_on() -> None:
             await closing
         await becomes(lambda: host.closed)
         assert calling_threads()
+        assert await data_of(node, accepted) == [b"%d" % at for at in range(accepted)]
         await becomes(lambda: not calling_threads())
         with pytest.raises(Closed):
             await host.metrics()

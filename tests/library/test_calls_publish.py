@@ -249,7 +249,7 @@ def test_publish_that_finds_a_queue_full_is_eagain(make_node: MakeNode) -> None:
     began = time.monotonic()
     with pytest.raises(QueueFull, match=r"'t'.*reader.*10 messages") as caught:
         host.publish("t", b"refused", timeout=0.2)
-    assert 0.18 < time.monotonic() - began < 1.5
+    assert 0.18 < time.monotonic() - began < 5
     error = caught.value
     assert (error.errno, error.topic, error.limit, error.node) == (errno.EAGAIN, "t", 10, "reader")
     found = receive(reader, accepted)
@@ -278,7 +278,7 @@ def test_publish_waits_for_the_setting_send_timeout(make_node: MakeNode) -> None
     began = time.monotonic()
     with pytest.raises(QueueFull):
         host.publish("t", b"x")
-    assert 0.28 < time.monotonic() - began < 1.5
+    assert 0.28 < time.monotonic() - began < 5
 
 
 def test_publish_without_timeout_waits_until_there_is_room(make_node: MakeNode) -> None:
@@ -294,7 +294,7 @@ def test_publish_without_timeout_waits_until_there_is_room(make_node: MakeNode) 
     thread.start()
     assert not done.wait(0.3)
     found = receive(reader, accepted + 1)
-    assert done.wait(1)
+    assert done.wait(10)
     thread.join()
     assert found[-1].data == b"patient"
 
@@ -362,13 +362,13 @@ def test_flush_that_takes_too_long_is_etimedout(
     """It names who is slow; what was accepted goes on its way all the same."""
     host = make_node(bind=[ANY_PORT], topics=["t"], peer_timeout=10)
     child = start_child("subscriber", endpoint=endpoint_of(host), topics=["t"], node_id="slow")
-    host.wait_for_subscribers("t", timeout=5)
+    host.wait_for_subscribers("t", timeout=30)
     child.stop()
     host.publish("t", b"x")
     began = time.monotonic()
     with pytest.raises(TimedOut, match=r"slow.*0.2 s") as caught:
         host.flush(timeout=0.2)
-    assert 0.18 < time.monotonic() - began < 1.5
+    assert 0.18 < time.monotonic() - began < 5
     assert caught.value.errno == errno.ETIMEDOUT
     assert isinstance(caught.value, TimeoutError)
     child.go_on()
@@ -397,7 +397,7 @@ def test_wait_for_subscribers_that_do_not_come_is_etimedout(host: Spot) -> None:
     began = time.monotonic()
     with pytest.raises(TimedOut, match=r"'t'.*2 subscribers.*0.1 s") as caught:
         host.wait_for_subscribers("t", 2, timeout=0.1)
-    assert 0.09 < time.monotonic() - began < 1.5
+    assert 0.09 < time.monotonic() - began < 5
     assert (caught.value.errno, caught.value.topic) == (errno.ETIMEDOUT, "t")
 
 

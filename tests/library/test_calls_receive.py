@@ -33,7 +33,7 @@ def test_recv_gives_none_after_its_timeout(host: Spot) -> None:
     for timeout in (0, 0.05, 0.2):
         began = time.monotonic()
         assert host.recv(timeout) is None
-        assert timeout <= time.monotonic() - began < timeout + 1
+        assert timeout <= time.monotonic() - began < timeout + 5
 
 
 def test_recv_without_timeout_waits(host: Spot, client: Spot) -> None:
@@ -139,7 +139,7 @@ def test_subscribe_does_not_wait_for_a_host_that_is_stopped(
     child.stop()
     began = time.monotonic()
     node.subscribe("t")
-    assert 0.18 < time.monotonic() - began < 1.5
+    assert 0.18 < time.monotonic() - began < 5
     child.go_on()
     node.cluster_sync(5)
     child.tell("publish t x")
@@ -278,7 +278,7 @@ def test_recv_many_takes_up_to_so_many(host: Spot, client: Spot) -> None:
     assert client.recv_many(100, timeout=0) == []
     began = time.monotonic()
     assert client.recv_many(100, timeout=0.1) == []
-    assert 0.09 < time.monotonic() - began < 1.5
+    assert 0.09 < time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, "1", None])
@@ -307,7 +307,7 @@ def test_iteration_goes_on_after_an_error_and_ends_with_close(
 ) -> None:
     """A loop over messages must survive a lost host, which a generator would not."""
     other = make_node(node_id="other", bind=[ANY_PORT], topics=["u"])
-    client.cluster_add(endpoint_of(other), timeout=1)
+    client.cluster_add(endpoint_of(other), timeout=5)
     client.cluster_sync()
     client.subscribe("t")
     client.subscribe("u")

@@ -187,7 +187,7 @@ def test_topic_route_makes_a_full_peer(make_node: MakeNode, host: Spot) -> None:
     node = make_node()
     node.topic_route("t", endpoint_of(host))
     assert node.cluster_sync() == {endpoint_of(host): frozenset({"t", "u"})}
-    assert node.is_healthy(endpoint_of(host))
+    assert node.is_healthy(endpoint_of(host), timeout=5)
 
 
 def test_topic_route_to_nobody_leaves_nothing_behind(make_node: MakeNode, host: Spot) -> None:
@@ -196,7 +196,7 @@ def test_topic_route_to_nobody_leaves_nothing_behind(make_node: MakeNode, host: 
     began = time.monotonic()
     with pytest.raises(HostUnreachable, match=NOBODY) as caught:
         node.topic_route("t", NOBODY, timeout=0.2)
-    assert 0.15 < time.monotonic() - began < 1.5
+    assert 0.15 < time.monotonic() - began < 5
     assert (caught.value.errno, caught.value.endpoint, caught.value.topic) == (
         errno.EHOSTUNREACH,
         NOBODY,
@@ -256,7 +256,7 @@ def test_topic_route_that_fails_keeps_the_peers_that_were_there(
 ) -> None:
     """Another spelling of a peer's endpoint must not take the peer along when the route fails."""
     other = make_node(node_id="other", bind=[ANY_PORT])
-    client.cluster_add(endpoint_of(other), timeout=1)
+    client.cluster_add(endpoint_of(other), timeout=5)
     spelling = make_proxy(port_of(endpoint_of(other))).endpoint
     with pytest.raises(TopicExists):
         client.topic_route("t", spelling)

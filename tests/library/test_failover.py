@@ -36,9 +36,15 @@ class Events:
         return self.found[count - 1]
 
 
-def make_hosts(make_node: MakeNode, *names: str, **settings: Any) -> list[Spot]:
-    """Hosts of topic ``t`` that don't know one another; all but the first stand by."""
-    hosts = [make_node(node_id=name, bind=[ANY_PORT], **settings) for name in names]
+def make_hosts(make_node: MakeNode, *names: str, port: int = 0) -> list[Spot]:
+    """Hosts of topic ``t`` that don't know one another; all but the first stand by.
+
+    ``port``: of the first, and the next ones of the others; 0: any.
+    """
+    hosts = [
+        make_node(node_id=name, bind=[f"tcp://127.0.0.1:{port and port + place}"])
+        for place, name in enumerate(names)
+    ]
     for at, host in enumerate(hosts):
         host.topic_create("t", standby=at > 0)
     return hosts
@@ -118,9 +124,11 @@ def test_failover_there_and_back_hands_out_nothing_twice(
     assert node.recv(0.1) is None
 
 
-def test_lost_route_is_taken_up_by_whoever_comes_first(make_node: MakeNode) -> None:
+def test_lost_route_is_taken_up_by_whoever_comes_first(
+    make_node: MakeNode, free_ports: int
+) -> None:
     """All hosts were down: the first that is back serves, be it the primary or a backup."""
-    first, second = make_hosts(make_node, "first", "second")
+    first, second = make_hosts(make_node, "first", "second", port=free_ports)
     ends = [endpoint_of(first), endpoint_of(second)]
     node = make_node(reconnect_max=0.2)
     routes = Events(node, "route")
@@ -165,7 +173,7 @@ def test_call_takes_a_backup_where_the_host_does_not_answer(make_node: MakeNode)
     """Who starts while the primary is down wants the topic all the same."""
     (_, second) = make_hosts(make_node, "first", "second")
     node = make_node()
-    node.topic_route("t", NOBODY, backups=[endpoint_of(second)], timeout=0.5)
+    node.topic_route("t", NOBODY, backups=[endpoint_of(second)], timeout=2)
     node.subscribe("t")
     second.publish("t", b"1")
     assert receive(node, 1)[0].node == "second"
@@ -201,9 +209,9 @@ def test_replace_goes_back_to_the_primary(make_node: MakeNode, make_proxy: MakeP
     assert routes.wait_for(3).node == "first"
 
 
-def test_route_by_hand_follows_from_host_to_host(make_node: MakeNode) -> None:
+def test_route_by_hand_follows_from_host_to_host(make_node: MakeNode, free_ports: int) -> None:
     """The guide's form: told of the loss, the application names the next host itself."""
-    first, second = make_hosts(make_node, "first", "second")
+    first, second = make_hosts(make_node, "first", "second", port=free_ports)
     node = make_node()
     node.topic_route("t", endpoint_of(first))
     node.subscribe("t")
@@ -317,7 +325,7 @@ def test_node_that_stands_by_hears_the_primary(make_node: MakeNode, host: Spot) 
 
 async def _aio_failover(first: Spot, second: Spot) -> list[str]:
     async with aio.Spot() as node:
-        happened = node.events(5)
+        happened = node.events(20)
         waiting = asyncio.ensure_future(anext(happened))
         await node.topic_route("t", endpoint_of(first), backups=[endpoint_of(second)])
         await node.cluster_sync()

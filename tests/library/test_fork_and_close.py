@@ -69,7 +69,7 @@ def test_close_delivers_what_was_accepted(make_node: MakeNode) -> None:
 
 def test_close_waits_no_longer_than_linger(make_node: MakeNode, start_child: StartChild) -> None:
     """A subscriber that hangs must not keep a program from ending."""
-    host = make_node(bind=[ANY_PORT], topics=["t"], linger=0.3, send_timeout=0)
+    host = make_node(bind=[ANY_PORT], topics=["t"], linger=0.3, send_timeout=0, peer_timeout=60)
     child = start_child("silent", endpoint=endpoint_of(host), topic="t")
     child.said("subscribed")
     for _ in range(25):
@@ -77,7 +77,7 @@ def test_close_waits_no_longer_than_linger(make_node: MakeNode, start_child: Sta
     child.stop()
     began = time.monotonic()
     host.close()
-    assert 0.25 < time.monotonic() - began < 2
+    assert 0.25 < time.monotonic() - began < 5
 
 
 def test_close_of_nothing_is_quick() -> None:
@@ -85,7 +85,7 @@ def test_close_of_nothing_is_quick() -> None:
     began = time.monotonic()
     for _ in range(10):
         Spot(bind=[ANY_PORT], topics=["t"]).close()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 def test_close_wakes_every_blocked_call(make_node: MakeNode, host: Spot) -> None:
@@ -129,7 +129,7 @@ def test_close_wakes_every_blocked_call(make_node: MakeNode, host: Spot) -> None
     node.close()
     for thread in threads:
         thread.join(5)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     results = dict(ended)
     assert results.pop("iteration") == []
     assert results.pop("events") == []
@@ -207,7 +207,7 @@ def test_program_that_forgets_to_close_ends() -> None:
         b.cluster_sync()
         b.subscribe("t")
         a.publish("t", b"x")
-        print(b.recv(1).data)
+        print(b.recv(10).data)
         """
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "b'x'\n", "")
@@ -310,7 +310,7 @@ def test_forked_child_may_not_use_its_parents_nodes() -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         assert not select.select([fd], [], [], 0.1)[0], "the parent's descriptor was woken"
         a.publish("t", b"from the parent")
-        print(b.recv(1).data, b.recv(0.1), a.metrics().links_lost, b.metrics().links_lost)
+        print(b.recv(10).data, b.recv(0.1), a.metrics().links_lost, b.metrics().links_lost)
         """
     )
     assert done.stdout == "b'from the parent' None 0 0\n", done.stderr

@@ -132,7 +132,7 @@ def busy(make_node: MakeNode, host: Spot, client: Spot) -> Iterator[Callable[[],
     yield check
     ended.set()
     thread.join()
-    assert max(latencies) < 2, "traffic stalled"
+    assert max(latencies) < 5, "traffic stalled"
     # Whoever is new is still welcome.
     assert make_node(cluster=host.endpoints).cluster_sync()
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -115,24 +116,24 @@ def test_publish_while_another_thread_waits_in_recv(host: Spot, client: Spot) ->
 
     def receive_here() -> None:
         while not ended.is_set():
-            message = host.recv(0.5)
+            message = host.recv(2)
             if message is not None:
                 received.append(message)
 
     thread = threading.Thread(target=receive_here)
     thread.start()
-    slowest = 0.0
+    slow = 0
     for at in range(300):
         began = time.monotonic()
         host.publish("t", b"%d" % at)
         assert receive(client, 1)[0].data == b"%d" % at
-        slowest = max(slowest, time.monotonic() - began)
+        slow += time.monotonic() - began > 0.3
         if at % 10 == 0:
             time.sleep(0.005)
     wait_until(lambda: len(received) == 300)
     ended.set()
     thread.join()
-    assert slowest < 1
+    assert slow < 10
 
 
 def test_round_trips_of_two_nodes_in_one_process(host: Spot, client: Spot) -> None:
@@ -164,8 +165,12 @@ def test_round_trips_of_two_nodes_in_one_process(host: Spot, client: Spot) -> No
 
 
 @pytest.mark.parametrize("readers", [1, 2])
-def test_single_messages_arrive_at_once(host: Spot, client: Spot, readers: int) -> None:
+def test_single_messages_arrive_at_once(make_node: MakeNode, readers: int) -> None:
     """A descriptor whose edge was eaten would hold a message back until the next heartbeat."""
+    settings: dict[str, Any] = {"heartbeat": 10, "peer_timeout": 60}
+    host = make_node(bind=[ANY_PORT], topics=["t"], **settings)
+    client = make_node(cluster=host.endpoints, **settings)
+    client.cluster_sync(5)
     client.subscribe("t")
     late = 0
     arrived: collections.deque[float] = collections.deque()
@@ -182,13 +187,13 @@ def test_single_messages_arrive_at_once(host: Spot, client: Spot, readers: int) 
     for at in range(150):
         host.publish("t", b"%d" % at)
         sent = time.monotonic()
-        wait_until(lambda: arrived, 5, what=f"message {at}")
-        late += arrived.popleft() - sent > 0.1
+        wait_until(lambda: arrived, 30, what=f"message {at}")
+        late += arrived.popleft() - sent > 1
         time.sleep(random.random() * 0.004)
     ended.set()
     for thread in threads:
         thread.join()
-    assert late < 4, f"{late} of 150 waited for more than 100 ms"
+    assert late < 2, f"{late} of 150 waited for more than a second"
 
 
 STORM: list[Callable[[Spot, str], object]] = [
@@ -294,11 +299,15 @@ def test_queue_full_in_several_threads_accepts_what_it_says(make_node: MakeNode)
     found: list[Message] = []
 
     def take() -> None:
-        while message := reader.recv(0.7):
+        while (message := reader.recv(20)) is not None and message.data != b"end":
             found.append(message)
             time.sleep(0.001)
 
-    run_all(take, *(publish(thread) for thread in range(4)))
+    taking = threading.Thread(target=take)
+    taking.start()
+    run_all(*(publish(thread) for thread in range(4)))
+    host.publish("t", b"end", timeout=20)
+    taking.join()
     assert collections.Counter(message.data for message in found) == collections.Counter(
         data for mine in accepted for data in mine
     )

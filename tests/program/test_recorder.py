@@ -159,10 +159,10 @@ def test_recorder_is_cheap(tmp_path: Path) -> None:
     message = Message("sensor:temperature", b"123456 .....", 123456, 0, "node-a", 1718 * 10**15)
     times = []
     for _ in range(5):
-        begun = time.perf_counter()
+        begun = time.process_time()
         for _ in range(2000):
             recorder.recv(message)
-        times.append((time.perf_counter() - begun) / 2000)
+        times.append((time.process_time() - begun) / 2000)
     recorder.close()
     assert min(times) < 20e-6, f"{min(times) * 1e6:.1f} us a record"
 

@@ -50,7 +50,7 @@ def _spot(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _wait(condition: Callable[[], object], what: str, timeout: float = 15.0) -> None:
+def _wait(condition: Callable[[], object], what: str, timeout: float = 30.0) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
@@ -85,8 +85,8 @@ def test_node_leaves_cleanly_on_a_signal(number: signal.Signals, tmp_path: Path)
         _wait(lambda: (ask_status(control) or {}).get("synced"), "the node is up")
         asked = time.monotonic()
         node.send_signal(number)
-        _, log = node.communicate(timeout=10)
-        assert time.monotonic() - asked < 3
+        _, log = node.communicate(timeout=30)
+        assert time.monotonic() - asked < 8, "as whom Docker kills"
         assert node.returncode == 0
     assert "Traceback" not in log
     assert not control.exists()
@@ -132,7 +132,7 @@ def test_nodes_may_be_started_in_any_order(free_ports: int, tmp_path: Path) -> N
             assert healthy.returncode == 0, healthy
             assert "b: healthy, synchronised, 1 of 1 peers up" in healthy.stdout
         early.send_signal(signal.SIGTERM)
-        assert early.wait(timeout=10) == 0
+        assert early.wait(timeout=30) == 0
 
 
 def test_check_of_a_node_that_does_not_run_is_told_apart() -> None:
@@ -159,7 +159,7 @@ def test_program_runs_without_flags_and_without_what_they_need(tmp_path: Path) -
         check = subprocess.run([*command, "--check"], env=environment, check=False)
         assert check.returncode == 0
         node.terminate()
-        assert node.wait(timeout=10) == 0
+        assert node.wait(timeout=30) == 0
     wrong = subprocess.run(
         [*command, "--bind", "x"], env=environment, capture_output=True, check=False
     )
@@ -265,7 +265,7 @@ def test_log_as_json_is_one_document_a_line() -> None:
 def test_thread_that_fails_ends_the_node(tmp_path: Path) -> None:
     """A node that can't write its history any more must not look alive and healthy."""
     with _node("--topics", "t", "--rate", "100", "--history", "/dev/full") as node:
-        _, log = node.communicate(timeout=15)
+        _, log = node.communicate(timeout=30)
     assert node.returncode == 1
     assert "No space left" in log
 
@@ -288,7 +288,7 @@ def test_node_imports_nothing_of_the_testbed() -> None:
         assert node.stderr is not None
         assert "started" in node.stderr.readline()
         node.terminate()
-        modules = node.communicate(timeout=10)[0].split()
+        modules = node.communicate(timeout=30)[0].split()
     assert "spot.program.run" in modules
     heavy = ("rich", "docker", "testcontainers", "spot.testbed", "spot.aio")
     assert not [name for name in modules if name.startswith(heavy)]

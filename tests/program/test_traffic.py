@@ -1,5 +1,6 @@
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -43,7 +44,13 @@ class _Records:
         self.kept.append(("publish_error", topic, counter))
 
 
-def _publish(node: _Node, *, rate: float, topics: tuple[str, ...] = ("t",)) -> _Records:
+def _publish(
+    node: _Node,
+    *,
+    rate: float,
+    topics: tuple[str, ...] = ("t",),
+    stopped: threading.Event | None = None,
+) -> _Records:
     records = _Records()
     publish_numbered(
         cast(Spot, node),
@@ -51,7 +58,7 @@ def _publish(node: _Node, *, rate: float, topics: tuple[str, ...] = ("t",)) -> _
         topics,
         rate=rate,
         payload_bytes=16,
-        stopped=threading.Event(),
+        stopped=stopped or threading.Event(),
     )
     return records
 
@@ -77,11 +84,27 @@ def test_traffic_never_uses_a_counter_again_after_an_error() -> None:
     ]
 
 
-def test_traffic_keeps_its_rate_on_average() -> None:
+def test_traffic_keeps_its_rate_on_average(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rate that drifts with the cost of each publish would make every figure per second wrong."""
-    node = _Node(last=101)
-    _publish(node, rate=500)
-    assert node.times[-1] - node.times[0] == pytest.approx(100 / 500, rel=0.25)
+    now = [1000.0]
+
+    class Waiting(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            now[0] += timeout + 0.0001  # and a little longer, as always
+            return False
+
+    class Costly(_Node):
+        def publish(self, topic: str, data: bytes) -> None:
+            super().publish(topic, data)
+            self.times[-1] = now[0]
+            now[0] += 0.0007
+
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("spot.program.traffic.time", clock)
+    node = Costly(last=101)
+    _publish(node, rate=500, stopped=Waiting())
+    assert node.times[-1] - node.times[0] == pytest.approx(100 / 500, rel=0.02)
 
 
 def test_traffic_ends_when_it_is_told_to() -> None:
@@ -120,17 +143,19 @@ def test_traffic_that_is_quiet_publishes_nothing_more() -> None:
 
 def test_traffic_tells_when_a_publish_does_not_return() -> None:
     """A publisher that waits for a full queue is not quiet yet, and must not be called so."""
-    release = threading.Event()
+    publishing, release = threading.Event(), threading.Event()
 
     class Blocked(_Node):
         def publish(self, topic: str, data: bytes) -> None:
+            publishing.set()
             release.wait(10)
 
     traffic, _ = _traffic(Blocked(last=1), SPOT_TOPICS="t")
     thread = threading.Thread(target=traffic.publish_own)
     thread.start()
     try:
-        wait_until(lambda: not traffic.quiet(0), what="the publish that blocks")
+        assert publishing.wait(5)
+        assert not traffic.quiet(0)
     finally:
         release.set()
         thread.join(timeout=5)

@@ -11,6 +11,7 @@ LISTEN = "0A"
 
 
 def _rows() -> list[list[str]]:
+    """The table changes while it is read, as others connect: a reading may lack rows."""
     rows = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         rows += [line.split() for line in Path(table).read_text(encoding="ascii").splitlines()[1:]]

@@ -37,12 +37,12 @@ def test_program_of_the_users_own_takes_the_place_of_the_node(tmp_path: Path) ->
     with Cluster("two-node", program=RAW, proxied=True, rate=50, files=tmp_path) as cluster:
         assert cluster.tell("a", "remove", peer="b") == {"error": "raw pyzmq can't remove"}
         cluster.kill("b")
-        cluster.wait_until(lambda status: status.nodes["b"].state == "exited", timeout=5)
+        cluster.wait_until(lambda status: status.nodes["b"].state == "exited", timeout=20)
         # Whoever attaches, from wherever, starts the same program again.
         attached = Cluster.attach(Run.load(cluster.run.directory))
         attached.restart("b")
         cluster.run.nodes = attached.run.nodes
-        cluster.wait_ready(timeout=10)
+        cluster.wait_ready(timeout=20)
         assert end_traffic(cluster) == ()
     kinds = [json.loads(line)["kind"] for line in (tmp_path / "b.jsonl").read_text().splitlines()]
     assert kinds.count("start") == 2

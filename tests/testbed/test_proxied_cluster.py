@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,11 @@ from spot.testbed.proxy import ProxyError, ProxyUnreachable, Toxiproxy, open_ser
 from spot.testbed.sweep import sweep
 from tests.testbed.proxied_checks import (
     SETTINGS,
+    all_answer,
     check_blackholes,
     check_edge_stops_its_pair_alone,
     links_up,
+    metrics,
 )
 from tests.testbed.tcp_table import connections_of
 
@@ -38,13 +39,18 @@ def test_every_connection_of_a_node_ends_at_the_proxy(topology: str, pairs: int)
     """A fault on the proxy means nothing where there is a way around it."""
     with Cluster(topology, rate=0, proxied=True) as cluster:
         assert len(cluster.edges()) == pairs
-        of_proxy = {(there, here) for here, there in connections_of(proxy_pid(cluster))}
-        count = 0
-        for name in cluster.topology.names:
-            connections = connections_of(cluster.run.nodes[name]["pid"])
-            assert connections <= of_proxy
-            count += len(connections)
-        assert count == 2 * pairs
+
+        def all_end_at_the_proxy() -> bool:
+            of_proxy = {(there, here) for here, there in connections_of(proxy_pid(cluster))}
+            of_nodes = [
+                connections_of(cluster.run.nodes[name]["pid"]) for name in cluster.topology.names
+            ]
+            return all(found <= of_proxy for found in of_nodes) and (
+                sum(map(len, of_nodes)) == 2 * pairs
+            )
+
+        # A reading of the kernel's table may lack rows: a way around would be there in each.
+        cluster.wait_until(lambda _: all_end_at_the_proxy(), timeout=20)
 
 
 def test_disabled_edge_stops_its_pair_and_no_other() -> None:
@@ -66,9 +72,9 @@ def test_edge_can_be_driven_by_another_process_after_a_detach() -> None:
     try:
         other = Cluster.attach(Run.load(cluster.run.directory))
         other.edge("a", "b").disable()
-        other.wait_until(lambda status: links_up(status) == set(), timeout=5)
+        other.wait_until(lambda status: links_up(status) == set(), timeout=20)
         other.edge("a", "b").enable()
-        other.wait_ready(timeout=10)
+        other.wait_ready(timeout=20)
     finally:
         cluster.stop()
 
@@ -79,9 +85,9 @@ def test_restarted_node_still_goes_through_the_proxy() -> None:
         for name in ("a", "b"):
             cluster.kill(name)
             cluster.restart(name)
-            cluster.wait_ready(timeout=15)
+            cluster.wait_ready(timeout=25)
         cluster.edge("a", "b").disable()
-        cluster.wait_until(lambda status: links_up(status) == set(), timeout=5)
+        cluster.wait_until(lambda status: links_up(status) == set(), timeout=20)
 
 
 def test_node_that_only_dials_is_behind_its_edge() -> None:
@@ -91,14 +97,14 @@ def test_node_that_only_dials_is_behind_its_edge() -> None:
     )
     with Cluster(topology, rate=0, proxied=True) as cluster:
         cluster.edge("a", "b").disable()
-        cluster.wait_until(lambda status: links_up(status) == set(), timeout=5)
+        cluster.wait_until(lambda status: links_up(status) == set(), timeout=20)
 
 
 def test_proxy_that_dies_is_named_and_swept(state: Path) -> None:
     """Every link goes down at once then; without the reason one would look for it in SPOT."""
     with Cluster("two-node", rate=0, proxied=True) as cluster:
         os.kill(proxy_pid(cluster), signal.SIGKILL)
-        status = cluster.wait_until(lambda status: links_up(status) == set(), timeout=5)
+        status = cluster.wait_until(lambda status: links_up(status) == set(), timeout=20)
         assert status.proxy == "exited"
         assert "proxy: not running, and every link goes through it" in status.lacking()
         with pytest.raises(ProxyUnreachable, match="is it running"):
@@ -140,7 +146,7 @@ def test_toxiproxy_on_path_goes_before_the_embedded_proxy(
         assert cluster.run.proxy is not None
         assert cluster.run.proxy["kind"] == "toxiproxy"
         cluster.edge("a", "b").disable()
-        cluster.wait_until(lambda status: links_up(status) == set(), timeout=5)
+        cluster.wait_until(lambda status: links_up(status) == set(), timeout=20)
 
 
 def test_running_toxiproxy_is_used_and_given_back(
@@ -155,7 +161,7 @@ def test_running_toxiproxy_is_used_and_given_back(
         with Cluster("two-node", rate=0, proxied=True) as cluster:
             assert len(client.proxies()) == 2
             cluster.edge("a", "b").disable()
-            cluster.wait_until(lambda status: links_up(status) == set(), timeout=5)
+            cluster.wait_until(lambda status: links_up(status) == set(), timeout=20)
         assert list(client.proxies()) == ["someone-else"]
         assert server.is_alive
     finally:
@@ -194,8 +200,13 @@ def test_two_proxied_clusters_stand_side_by_side() -> None:
         Cluster("two-node", rate=0, proxied=True) as one,
         Cluster("two-node", rate=0, proxied=True) as other,
     ):
-        one.edge("a", "b").disable()
-        one.wait_until(lambda status: links_up(status) == set(), timeout=5)
-        deadline = time.monotonic() + 1.0
-        while time.monotonic() < deadline:
-            assert other.status().is_ready
+        before = other.wait_until(all_answer, timeout=20)
+        edge = one.edge("a", "b")
+        edge.disable()
+        one.wait_until(lambda status: links_up(status) == set(), timeout=20)
+        # Time enough for the other to be harmed, too.
+        dials = metrics(one.wait_until(all_answer, timeout=20), edge.dialler)["dials"]
+        one.wait_until(lambda status: metrics(status, edge.dialler)["dials"] > dials, timeout=30)
+        after = other.wait_ready(timeout=20)
+        for node in ("a", "b"):
+            assert metrics(after, node)["links_lost"] == metrics(before, node)["links_lost"]

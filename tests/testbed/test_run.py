@@ -95,7 +95,7 @@ def test_sweep_ends_processes_that_were_never_recorded(tmp_path: Path) -> None:
     with subprocess.Popen(script, env=environment) as orphan, subprocess.Popen(script) as stranger:
         try:
             sweep(tmp_path)
-            orphan.wait(timeout=5)
+            orphan.wait(timeout=20)
             assert stranger.poll() is None
         finally:
             stranger.kill()

@@ -163,7 +163,7 @@ def test_proxy_that_dies_in_mid_fault_is_an_error_and_no_proof(
         active = inject(cluster, parse_fault(text))
         assert cluster.run.proxy is not None
         os.kill(cluster.run.proxy["process"]["pid"], signal.SIGKILL)
-        cluster.wait_until(lambda status: status.proxy == "exited", timeout=5)
+        cluster.wait_until(lambda status: status.proxy == "exited", timeout=20)
         active.prove()
         with pytest.raises(FaultNotHealed, match="is it running"):
             active.heal()
@@ -205,7 +205,7 @@ def test_hub_lost_takes_every_link(monkeypatch: pytest.MonkeyPatch) -> None:
     with Cluster("hub-spoke", rate=0, proxied=True) as cluster:
         with inject(cluster, parse_fault("hub-lost")) as active:
             active.prove()
-            cluster.wait_until(lambda status: not any(link.is_up for link in status.links), 5)
+            cluster.wait_until(lambda status: not any(link.is_up for link in status.links), 20)
         assert active.window.is_proved
         cluster.wait_ready(20)
         with pytest.raises(BadFault, match="would cut no link"):

@@ -195,10 +195,9 @@ def test_a_server_that_hangs_is_told_after_the_timeout() -> None:
     assert 0.1 <= took < 5.0
 
 
-def test_no_server() -> None:
+def test_no_server(free_ports: int) -> None:
     """The address is in the message, as it is what is wrong most often."""
-    with listening() as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_ports}"
     client = Toxiproxy(url)
     with pytest.raises(ProxyUnreachable, match=url) as unreachable:
         client.proxies()

@@ -128,11 +128,10 @@ def test_server_that_runs_is_used_and_left_running(
 
 
 def test_server_that_should_run_but_does_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_ports: int
 ) -> None:
     """The variable is in the message, as someone set it once and forgot."""
-    with listening() as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_ports}"
     monkeypatch.setenv("TOXIPROXY_URL", url)
     with pytest.raises(ProxyUnreachable, match=f"TOXIPROXY_URL={url}"):
         open_server(tmp_path / "log")

@@ -30,7 +30,7 @@ settings: {reconnect_max: 0.5, stable_after: 0.3}
 timeline:
   - {at: 0.5, fault: cut a b, for: FOR}
 must:
-  - {name: a is told, node: a, kind: host_unreachable, fields: {node: b}, during: cut, within: 0.5}
+  - {name: a is told, node: a, kind: host_unreachable, fields: {node: b}, during: cut, within: 1.5}
 """
 
 
@@ -41,7 +41,7 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spot.testbed.proxy.server.find_toxiproxy", lambda: None)
 
 
-def cut(seconds: float = 0.5) -> Scenario:
+def cut(seconds: float = 1.5) -> Scenario:
     return parse_scenario(CUT.replace("FOR", str(seconds)), "cut.yaml")
 
 
@@ -144,7 +144,7 @@ def test_what_a_dying_proxy_does_is_not_blamed_on_spot(state: Path, tmp_path: Pa
         assert run.proxy is not None
         os.kill(run.proxy["process"]["pid"], signal.SIGKILL)
         (history,) = tmp_path.glob("x/2*/a.jsonl")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while "host_unreachable" not in history.read_text():
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -216,7 +216,7 @@ def test_cancelled_run_is_healed_and_judged_unknown(state: Path, tmp_path: Path)
     progress = InTheMiddle(state, lambda run: cancelled.set())
     began = time.monotonic()
     result = run_scenario(cut(60), results=tmp_path, progress=progress, cancelled=cancelled)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 45
     assert result.verdict is Verdict.UNKNOWN
     assert "interrupted" in result.evidence.trouble[0]
     (fault,) = result.faults

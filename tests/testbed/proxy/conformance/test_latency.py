@@ -60,7 +60,7 @@ def test_latency_is_no_bandwidth(wire: Wire, stream: str) -> None:
     assert receive(line.receiver(stream), len(data)) == data
     took = time.monotonic() - start
     sending.join(DEADLINE_S)
-    assert LATENCY_S <= took < 3.0, "125 chunks, one after the other, would take 19 s"
+    assert LATENCY_S <= took < 9.0, "125 chunks, one after the other, would take 19 s"
 
 
 def test_latency_jitter_varies_and_keeps_the_order(wire: Wire, stream: str) -> None:

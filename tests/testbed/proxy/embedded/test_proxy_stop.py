@@ -17,13 +17,13 @@ def test_proxy_that_is_stopped_in_the_moment_of_an_accept_can_be_stopped_again(t
         proxy = Proxy("edge", "127.0.0.1:0", "127.0.0.1:9", ReadBuffer())
         await proxy.start()
         host, _, port = proxy.listen.rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=1):
+        with socket.create_connection((host, int(port)), timeout=10):
             for _ in range(turns):  # of the event loop, until it has accepted, and further
                 await asyncio.sleep(0)
             await proxy.stop()
         await asyncio.sleep(0.05)
         await proxy.start()
-        await asyncio.wait_for(proxy.stop(), timeout=2)
+        await asyncio.wait_for(proxy.stop(), timeout=20)
 
     with warnings.catch_warnings():
         # asyncio leaves the transport of such a client to the garbage collector, with a warning.
