@@ -45,3 +45,11 @@ def test_subscriptions_that_begin_anew_all_the_time_hold_every_guarantee(
         except Violation as violation:
             tail = "\n".join(violation.trace[-80:])
             pytest.fail(f"seed {seed}: {violation}\n{tail}")
+
+
+def test_schedules_that_once_broke_a_guarantee() -> None:
+    """What a pattern had brought was taken for what a later one was to get, as there were others;
+    and twice the oracle lost sight of which subscription a message was for.
+    """
+    for seed in (10701, 10879, 12488):
+        run_plan(partial(renewed_often, draw_many_topics, seed))
