@@ -24,7 +24,7 @@ __all__ = ["LINE_BYTES_MAX", "ControlServer", "ask"]
 
 log = logging.getLogger(__name__)
 
-SILENCE_S = 0.5
+SILENCE_S = 2.0
 """A client that has not sent a whole line by then is answered by what it has sent."""
 SEND_TIMEOUT_S = 2.0
 """A client that doesn't take its answer for so long is dropped."""
