@@ -39,7 +39,8 @@ class Expectation:
     """From when this fault was healed until the nodes were stopped. Not with ``during``. Neither:
     the whole run."""
     within: float | None = None
-    """Ends that span of time so many seconds after it began. None: it is not shortened."""
+    """Ends that span of time so many seconds after the fault had acted, or was healed; or the run
+    began. None: it is not shortened."""
     at_least: int = 1
     """So many records must fit."""
     at_most: int | None = None

@@ -79,14 +79,17 @@ def _spans(
             return f"{window.text} is not proved to have acted"
         if wanted.during is not None:
             began, ended, when = window.began, window.healed, f"during {window.text}"
+            done = window.acted
         else:
             if window.healed is None:
                 return f"{window.text} was not healed"
             began, ended, when = window.healed, phases.stopped, f"after {window.text}"
+            done = window.healed
         until = math.inf if ended is None else ended
         if wanted.within is not None:
             # Not cut off by a heal that came sooner: the time was given in so many words.
-            until = began + wanted.within
+            # What applying the fault took is allowed for: an engine may need seconds to kill.
+            until = done + wanted.within
         found.append((began, until, f"{when}, from {account.clock(began)}"))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,3 +136,15 @@ def test_fields_of_a_record_are_compared_by_value() -> None:
     assert Expectation("x", "recv", fields={"seq": [1, 3]}).fits(record)
     assert not Expectation("x", "recv", fields={"seq": "3"}).fits(record)
     assert not Expectation("x", "publish").fits(record)
+
+
+def test_time_that_it_took_to_apply_a_fault_is_allowed_for() -> None:
+    """A container engine may need a second to kill, and tells nobody when it did."""
+    expectation = Expectation(
+        name="told", kind="host_unreachable", node="a", during="cut", within=0.001
+    )
+    evidence = MadeRun((CUT,)).evidence()
+    slow = tuple(replace(window, acted=window.began + 1) for window in evidence.faults)
+    for faults, verdict in ((evidence.faults, Verdict.FAIL), (slow, Verdict.PASS)):
+        (finding,) = check_expectations(replace(evidence, faults=faults), [expectation])
+        assert finding.verdict is verdict
