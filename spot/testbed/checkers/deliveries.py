@@ -206,7 +206,11 @@ def _not_owed(account: Account, one: Delivery) -> list[Span]:
     ready = account.phases.ready
     spans: list[Span] = [(-math.inf, math.inf if ready is None else ready + IN_FORCE_S)]
     if published.span.node != host:
-        spans += without_quorum(account, host)
+        lacking = without_quorum(account, host)
+        # What had to wait for the way to the host is refused, if there is no quorum when it comes.
+        late = _aparts(account, published.span.node, host)
+        spans += [(time.since, time.ended) for time in late if is_covered(time.ended, lacking)]
+        spans += lacking
     spans.append((_tail_began(account, published), math.inf))
     spans += _before_first_met(account, node, host, published.topic)
     spans += _unsubscribed(account, node, published.topic)

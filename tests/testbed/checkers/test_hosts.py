@@ -31,9 +31,12 @@ def rec(at: float, kind: str, **fields: Any) -> Record:
     return Record(kind, at, fields)
 
 
-def life(name: str, began: float, records: Sequence[Record], **start: Any) -> Life:
+def life(
+    name: str, began: float, records: Sequence[Record], *, quorum: bool = False, **start: Any
+) -> Life:
     spec = TOPOLOGY.node(name)
     config = {**CONFIG, "topics": list(spec.topics), "subscribe": list(spec.subscribe)}
+    config["require_quorum"] = quorum
     begin = rec(
         began, "start", version=1, node=name, wall=WALL + began, rate=1.0, config=config, **start
     )
@@ -103,6 +106,20 @@ def test_publish_to_another_host_is_ordered_once(
     """What is sent again after a cut may have been ordered before it."""
     found, details = judge("remote-once", [APART], **published(*arrivals))
     assert (found.value, said in details) == (verdict, True), details
+
+
+@pytest.mark.parametrize(("lost", "back", "verdict"), [(24, 28, "pass"), (21.9, 22.5, "fail")])
+def test_publish_that_comes_to_a_host_without_a_quorum_is_refused(
+    lost: float, back: float, verdict: str
+) -> None:
+    """It was accepted while there was one, and waited for the way. Where the quorum is back by
+    then, it is owed.
+    """
+    lives = published(recv(15.1, 1, 1, **ME), recv(26, 2, 2, **ME))
+    views = [rec(10.3, "view", quorum=True), rec(lost, "view", quorum=False)]
+    records = [*up(10.2, "b", "c"), *views, rec(back, "view", quorum=True)]
+    lives["a"] = [life("a", 10, records, quorum=True)]
+    assert judge("remote-once", [APART], **lives)[0].value == verdict
 
 
 def test_message_of_an_earlier_life_is_told_from_one_of_the_next() -> None:
