@@ -81,8 +81,11 @@ class ProcessBackend:
             process for name in run.topology.names if (process := _process(run, name)) is not None
         ]
         server = proxy_server(run)
-        marked = set(marked_processes(RUN_VARIABLE, run.run_id))
-        end_processes({*recorded, *marked} - {server and server.process}, STOP_GRACE_S)
+        for _ in range(2):
+            # One that was being started as Ctrl-C came is not recorded, and bears the mark only
+            # when the kernel has given it its environment, a moment after it runs.
+            marked = set(marked_processes(RUN_VARIABLE, run.run_id))
+            end_processes({*recorded, *marked} - {server and server.process}, STOP_GRACE_S)
         stop_proxy(run)
         self._ports.release()
 
