@@ -10,12 +10,13 @@ import base64
 import contextlib
 import gzip
 import os
-import tempfile
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 import vl_convert
+
+from spot.testbed.report.writing import replace_file
 
 __all__ = ["drawing_script", "packed"]
 
@@ -33,7 +34,7 @@ def drawing_script() -> str:
     script = packed(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        _write(path, f"{sha256(script.encode()).hexdigest()}\n{script}")
+        replace_file(path, f"{sha256(script.encode()).hexdigest()}\n{script}".encode())
     return script
 
 
@@ -41,17 +42,3 @@ def packed(text: str) -> str:
     """Text as a page can hold it: a third of its size, and with no character that HTML knows."""
     # mtime: the same text is the same page.
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode()
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a file as a whole, also while others read and write it."""
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="ascii", dir=path.parent, prefix=path.name, delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.close()
-            os.replace(file.name, path)
-        except OSError:
-            os.unlink(file.name)
-            raise
