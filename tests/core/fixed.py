@@ -1,4 +1,4 @@
-"""How the examples of the properties in this folder are drawn: the same ones in every run."""
+"""How many examples the properties here draw; how, the profile in tests/conftest.py says."""
 
 from hypothesis import HealthCheck, settings
 
@@ -7,8 +7,5 @@ def examples(count: int) -> settings:
     """The profile of one property, with so many examples."""
     return settings(
         max_examples=count,
-        derandomize=True,
-        database=None,
-        deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

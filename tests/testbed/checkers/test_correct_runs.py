@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spot.testbed.checkers import CHECKERS, check_all, fault_results
@@ -113,7 +113,7 @@ def _dies_twice(fault: Planned, faults: list[Planned]) -> bool:
 
 
 @pytest.mark.timeout(240)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100)
 @given(
     plans(),
     st.integers(0, 1 << 30),

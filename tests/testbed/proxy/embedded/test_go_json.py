@@ -28,7 +28,7 @@ def _as_python(value: Any) -> Any:
     return value
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(_values, st.sampled_from([None, 1]), st.booleans())
 def test_parse_reads_what_python_writes(value: Any, indent: int | None, ascii_only: bool) -> None:
     """It is a parser of our own, for the sake of its words: it must read all there is."""
@@ -36,7 +36,6 @@ def test_parse_reads_what_python_writes(value: Any, indent: int | None, ascii_on
     assert _as_python(parse_json(text)) == value
 
 
-@settings(deadline=None)
 @given(st.text(alphabet='{}[]",:\\ \n0123456789.-+eEtrufalsn\x00é'))
 def test_parse_accepts_nothing_that_python_refuses(text: str) -> None:
     """Garbage is refused with words, never with a crash of the server."""

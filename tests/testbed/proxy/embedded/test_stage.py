@@ -36,7 +36,7 @@ def _stage(kind: str, after: Bucket, **attributes: int) -> Stage:
     return Stage(placed, after, lambda: None)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.sampled_from(
         [
