@@ -19,10 +19,10 @@ from bench.progress import Progress
 from bench.report import number, print_table
 from bench.run import Run, parser
 from bench.star import NOW, Star
-from spot.core import batches, codec
-from spot.core.cluster import Cluster
 from spot.core.effects import Frame
-from spot.core.interest import Interest
+from spot.core.node import NodeCore
+from spot.core.topics.interest import Interest
+from spot.core.wire import batches, codec
 
 __all__ = ["MEASURES", "Cost", "Measure", "main"]
 
@@ -293,7 +293,7 @@ NOW_NS = 1_700_000_000_000_000_000
 def _take(star: Star, name: bytes, frames: Sequence[Frame]) -> None:
     for frame in frames:
         star.arrive(name, frame)
-    peer: Cluster = star.peers[name]
+    peer: NodeCore = star.peers[name]
     traffic = peer.traffic
     taken = 0
     while (item := traffic.take()) is not None:

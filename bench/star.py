@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import count
 
 from spot import Config
-from spot.core.cluster import Cluster
 from spot.core.effects import Frame
+from spot.core.node import NodeCore
 
 __all__ = ["NOW", "Star"]
 
@@ -25,14 +25,14 @@ class Star:
         tokens = count(1)
         config = Config(sndhwm=WINDOW_MSGS, rcvhwm=WINDOW_MSGS)
 
-        def cluster(node: str) -> Cluster:
-            return Cluster(config, node, next(tokens), NOW, lambda: 0.5, lambda: next(tokens))
+        def core(node: str) -> NodeCore:
+            return NodeCore(config, node, next(tokens), NOW, lambda: 0.5, lambda: next(tokens))
 
-        self.host = cluster("host")
-        self.peers: dict[bytes, Cluster] = {}
+        self.host = core("host")
+        self.peers: dict[bytes, NodeCore] = {}
         self._conns: dict[bytes, bytes] = {}
         for index in range(peers):
-            peer = cluster(f"peer-{index}")
+            peer = core(f"peer-{index}")
             peer.add_peer(ENDPOINT, NOW)
             peer.tick(NOW)
             ((conn, _),) = peer.effects.dials

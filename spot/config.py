@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
-from spot.core.names import check_pattern, check_topic, check_word
 from spot.endpoint import parse_endpoint
 from spot.errors import InvalidArgument
+from spot.names import check_pattern, check_topic, check_word
 
 __all__ = ["Config"]
 

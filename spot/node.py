@@ -58,7 +58,7 @@ class Spot(
                 self.cluster_add(endpoint)
             with self._driver.lock:
                 for name in config.subscribe:
-                    self._cluster.subscribe(name, pattern="*" in name)
+                    self._core.subscribe(name, pattern="*" in name)
                 self._driver.turns.act()
         except BaseException:
             self._driver.shut()
@@ -129,11 +129,11 @@ class Spot(
         try:
             with driver.lock:
                 driver.flush_lanes()
-                links = self._cluster.nodes
+                links = self._core.nodes
                 driver.wait(
                     lambda: not any(link.has_unsent for link in links.values()), until, closing=True
                 )
-                self._cluster.leave()
+                self._core.leave()
                 driver.turns.act()
                 driver.wait(lambda: not links, until, closing=True)
         finally:

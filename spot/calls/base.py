@@ -8,8 +8,8 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 from spot.config import Config
-from spot.driver import Driver
 from spot.errors import InvalidArgument
+from spot.runtime.driver import Driver
 
 FOREVER_S = 1e8
 """Longer timeouts wait for as long as it takes: locks and polls can't count so far."""
@@ -41,8 +41,8 @@ class Calls:
         self._config = config
         self._node_id = node_id
         self._driver = Driver(config, node_id)
-        self._cluster = self._driver.cluster
-        self._traffic = self._driver.cluster.traffic
+        self._core = self._driver.core
+        self._traffic = self._driver.core.traffic
 
     def _wait(self, ready: Callable[[], Found], until: float | None) -> Found:
         """Lock held. As the driver's; raises CalledOff when the caller has gone."""

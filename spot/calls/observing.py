@@ -23,7 +23,7 @@ class ObservingCalls(ReceivingCalls):
             self._driver.flush_lanes()
             strangers = self._driver.transport.strangers.refused
             waiting = [message.data for message in (*self._current, *self._staged)]
-            return self._cluster.metrics(strangers=strangers, waiting=waiting)
+            return self._core.metrics(strangers=strangers, waiting=waiting)
 
     def events(self, timeout: float | None = None) -> Generator[Event, None, None]:
         """Iterates over what happens to links, hosts, topics and the view from this call on.
@@ -62,7 +62,7 @@ class ObservingCalls(ReceivingCalls):
         """Who can be reached now, whether that is a quorum, and which topics are in conflict."""
         with self._driver.lock:
             self._driver.check_open()
-            return self._cluster.views.view
+            return self._core.views.view
 
     def set_hwm(self, sndhwm: int, rcvhwm: int) -> None:
         """Sets the message limits of existing and future queues."""
@@ -70,5 +70,5 @@ class ObservingCalls(ReceivingCalls):
         with self._driver.lock:
             self._driver.check_open()
             self._config = checked
-            self._cluster.set_hwm(sndhwm, rcvhwm)
+            self._core.set_hwm(sndhwm, rcvhwm)
             self._driver.turns.act()

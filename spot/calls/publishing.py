@@ -1,6 +1,6 @@
 """Publishing.
 
-The fast way of ``publish`` takes no lock: it appends to the topic's lane, as spot/driver.py
+The fast way of ``publish`` takes no lock: it appends to the topic's lane, as spot/runtime/driver.py
 explains. Whatever is not plain (another topic state, type, size, a full queue) takes the slow way.
 """
 
@@ -11,8 +11,7 @@ from collections.abc import Iterable
 
 from spot.calls.base import Calls, deadline
 from spot.config import Config
-from spot.core.names import check_topic
-from spot.core.view import majority
+from spot.core.membership.view import majority
 from spot.errors import (
     HostUnreachable,
     MessageTooLarge,
@@ -21,7 +20,8 @@ from spot.errors import (
     TimedOut,
     TopicNotFound,
 )
-from spot.lanes import LANE_MSGS, Lane
+from spot.names import check_topic
+from spot.runtime.publish_buffers import LANE_MSGS, Lane
 
 SMALL_BYTES = 1024
 LANE_BYTES = 256 * 1024
@@ -307,7 +307,7 @@ class PublishingCalls(Calls):
                     node=node,
                     reason="unreachable",
                 )
-            if remote.node in self._cluster.minorities:
+            if remote.node in self._core.minorities:
                 raise NoQuorum(
                     f"topic {topic!r}: its host, node {remote.node}, reaches no majority of its "
                     "members and refuses publishes. It takes them again when it does",
@@ -323,7 +323,7 @@ class PublishingCalls(Calls):
         return room - len(lane.buffer)
 
     def _raise_no_quorum(self, topic: str) -> None:
-        view = self._cluster.views.view
+        view = self._core.views.view
         reached = view.members & (view.reachable | {view.node})
         needed = majority(len(view.members))
         error = NoQuorum(
@@ -340,7 +340,7 @@ class PublishingCalls(Calls):
 
     def _raise_no_host(self, topic: str) -> None:
         routed = self._traffic.registry.routes.get(topic)
-        if routed is not None and routed not in self._cluster.nodes:
+        if routed is not None and routed not in self._core.nodes:
             return
         raise TopicNotFound(f"no topic {topic!r}: nobody hosts it", topic=topic)
 
@@ -354,11 +354,11 @@ class PublishingCalls(Calls):
         with driver.lock:
             driver.check_open()
             driver.flush_lanes()
-            nodes = self._cluster.nodes
+            nodes = self._core.nodes
             sent = self._wait(lambda: not any(link.has_unsent for link in nodes.values()), until)
-            nonces = [self._cluster.ping(link) for link in nodes.values()] if sent else []
+            nonces = [self._core.ping(link) for link in nodes.values()] if sent else []
             driver.turns.act()
-            pings = self._cluster.pings
+            pings = self._core.pings
             if not sent or not self._wait(lambda: not any(n in pings for n in nonces), until):
                 slow = sorted(
                     {link.node for link in nodes.values() if link.has_unsent}

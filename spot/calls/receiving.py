@@ -17,7 +17,7 @@ from itertools import islice
 
 from spot.calls.base import Calls, deadline
 from spot.config import Config
-from spot.core.inbox import Delivery, Notice
+from spot.core.data.inbox import Delivery, Notice
 from spot.errors import Closed, HostUnreachable, InvalidArgument
 from spot.message import Message
 
@@ -97,7 +97,7 @@ class ReceivingCalls(Calls):
             taken, self._taken = self._taken, None
             now = time.monotonic()
             self._traffic.taken(taken, now)
-            if self._cluster.effects.touched or now >= self._cluster.deadline:
+            if self._core.effects.touched or now >= self._core.deadline:
                 self._driver.turns.act()
 
     def recv_many(self, max_messages: int, timeout: float | None = None) -> list[Message]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from spot.calls.base import Calls, deadline
-from spot.core.codec import SEQ_MAX
 from spot.core.link import Link
-from spot.core.names import check_pattern, check_topic
+from spot.core.wire.codec import SEQ_MAX
 from spot.errors import InvalidArgument, NotSubscribed, TimedOut, TopicNotFound
+from spot.names import check_pattern, check_topic
 
 
 class SubscribingCalls(Calls):
@@ -33,18 +33,18 @@ class SubscribingCalls(Calls):
             driver.check_open()
             registry = self._traffic.registry
             known = topic in registry.local or topic in registry.remote
-            if not known and not self._cluster.has_peers:
+            if not known and not self._core.has_peers:
                 raise TopicNotFound(
                     f"no topic {topic!r}, and no peers that could host it: "
                     "create it, or add a peer with cluster_add",
                     topic=topic,
                 )
-            if not self._cluster.subscribe(topic, pattern=False, last=last):
+            if not self._core.subscribe(topic, pattern=False, last=last):
                 return
             host = registry.listened(topic)
             if not known:
                 # Whoever creates it later knows of this subscription by then.
-                self._confirm(list(self._cluster.nodes.values()))
+                self._confirm(list(self._core.nodes.values()))
             elif host is not None and host.link is not None:
                 self._confirm([host.link])
             else:
@@ -60,12 +60,12 @@ class SubscribingCalls(Calls):
         driver = self._driver
         with driver.lock:
             driver.check_open()
-            if self._cluster.subscribe(pattern, pattern=True):
-                self._confirm(list(self._cluster.nodes.values()))
+            if self._core.subscribe(pattern, pattern=True):
+                self._confirm(list(self._core.nodes.values()))
 
     def _confirm(self, links: list[Link]) -> None:
-        pings = self._cluster.pings
-        nonces = [self._cluster.ping(link) for link in links]
+        pings = self._core.pings
+        nonces = [self._core.ping(link) for link in links]
         self._driver.turns.act()
         if nonces:
             until = time.monotonic() + self._config.sync_timeout
@@ -91,7 +91,7 @@ class SubscribingCalls(Calls):
     def _unsubscribe(self, name: str, *, pattern: bool) -> None:
         with self._driver.lock:
             self._driver.check_open()
-            if not self._cluster.unsubscribe(name, pattern=pattern):
+            if not self._core.unsubscribe(name, pattern=pattern):
                 raise NotSubscribed(f"not subscribed to {name!r}", topic=name)
             self._driver.turns.act()
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from spot.calls.base import Calls, deadline
 from spot.core.link import Link
-from spot.core.names import check_topic
 from spot.endpoint import parse_endpoint
 from spot.errors import HostUnreachable, InvalidArgument, TopicExists, TopicNotFound
+from spot.names import check_topic
 
 
 class TopicCalls(Calls):
@@ -51,7 +51,7 @@ class TopicCalls(Calls):
                     )
             # What was published to a host elsewhere goes there.
             driver.lanes.order()
-            self._cluster.create_topic(topic, time.time_ns(), history_bytes, standby=standby)
+            self._core.create_topic(topic, time.time_ns(), history_bytes, standby=standby)
             driver.lanes.retire()
             driver.turns.act()
 
@@ -72,7 +72,7 @@ class TopicCalls(Calls):
                 raise TopicNotFound(f"no topic {topic!r}", topic=topic)
             self._driver.lanes.of_topic.pop(topic, None)
             driver.lanes.order()
-            self._cluster.destroy_topic(hosted, time.monotonic())
+            self._core.destroy_topic(hosted, time.monotonic())
             driver.turns.act()
 
     def topic_route(
@@ -103,16 +103,16 @@ class TopicCalls(Calls):
         until = deadline(timeout)
         endpoints = _checked_hosts(endpoint, backups)
         driver = self._driver
-        cluster = self._cluster
+        core = self._core
         with driver.lock:
             driver.check_open()
             self._check_routable(topic, set(), True)
-            peers_before = set(cluster.nodes)
-            added = [named for named in endpoints if not cluster.knows_peer(named)]
+            peers_before = set(core.nodes)
+            added = [named for named in endpoints if not core.knows_peer(named)]
             for named in added:
                 parse_endpoint(named)
             for named in added:
-                cluster.add_peer(named, time.monotonic())
+                core.add_peer(named, time.monotonic())
             driver.turns.act()
             try:
                 self._wait(lambda: self._synced_link(endpoint), until)
@@ -134,7 +134,7 @@ class TopicCalls(Calls):
                 raise
             link = links[at]
             assert link is not None
-            cluster.route(topic, endpoints, at, link.node, time.monotonic())
+            core.route(topic, endpoints, at, link.node, time.monotonic())
             driver.turns.act()
 
     def _first_host(
@@ -163,7 +163,7 @@ class TopicCalls(Calls):
             if host.link is not None and not host.standby
         }
         routed = registry.routes.get(topic)
-        if routed is not None and routed in self._cluster.nodes:
+        if routed is not None and routed in self._core.nodes:
             hosts.add(routed)
         others = sorted(hosts - named)
         if others:
@@ -175,24 +175,24 @@ class TopicCalls(Calls):
             )
 
     def _synced_link(self, endpoint: str) -> Link | None:
-        link = self._cluster.linked_peer(endpoint)
+        link = self._core.linked_peer(endpoint)
         return link if link is not None and link.synced else None
 
     def _why_not(self, endpoint: str) -> str:
-        dial = self._cluster.dials.get(endpoint)
+        dial = self._core.dials.get(endpoint)
         return (dial.last_error if dial is not None else None) or "no greeting came"
 
     def _forget_dial(self, endpoint: str, peers_before: set[str]) -> None:
         """Takes back the endpoint of a route that failed. Who was a peer before stays one."""
-        dial = self._cluster.dials.get(endpoint)
+        dial = self._core.dials.get(endpoint)
         if dial is None:
             return
         if dial.node in peers_before:
-            self._cluster.remove_dial(dial)
+            self._core.remove_dial(dial)
         else:
-            self._cluster.remove_peer(endpoint, time.monotonic())
+            self._core.remove_peer(endpoint, time.monotonic())
             if dial.node is not None:
-                self._cluster.readmit(dial.node)
+                self._core.readmit(dial.node)
         self._driver.turns.act()
 
     def topic_exists(self, topic: str) -> bool:

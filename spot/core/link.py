@@ -12,18 +12,18 @@ from collections.abc import Set
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from spot.core import codec
-from spot.core.batches import CHUNK_MSGS, Chunk
-from spot.core.greeting import Incarnation
-from spot.core.interest import Interest
-from spot.core.medley import without
+from spot.core.topics.interest import Interest
+from spot.core.wire import codec
+from spot.core.wire.batches import CHUNK_MSGS, Chunk
+from spot.core.wire.greeting import Incarnation
+from spot.core.wire.multi_batch import without
 
 if TYPE_CHECKING:
-    from spot.core.codec import NodeEntry
-    from spot.core.dial import Dial
-    from spot.core.publishing import Publisher
-    from spot.core.registry import HostedTopic, RemoteTopic, Way
-    from spot.core.stream import Position
+    from spot.core.data.outbox import Publisher
+    from spot.core.membership.dial import Dial
+    from spot.core.topics.position import Position
+    from spot.core.topics.registry import HostedTopic, RemoteTopic, Way
+    from spot.core.wire.codec import NodeEntry
 
 QUEUE_BYTES = 16 << 20
 CONTROL_BYTES = 64 * 1024

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spot.config import Config
-from spot.core.names import check_topic
 from spot.errors import InvalidArgument
+from spot.names import check_topic
 
 __all__ = ["HISTORY_NONE", "HISTORY_STDOUT", "PROGRAM_VARIABLES", "ProgramSettings"]
 

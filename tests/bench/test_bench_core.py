@@ -11,7 +11,7 @@ import pytest
 
 from bench import core
 from bench.core import MEASURES, Measure
-from spot.core import batches
+from spot.core.wire import batches
 
 
 def _main(tmp_path: Path, *options: str, measures: tuple[Measure, ...] = MEASURES) -> int:
@@ -69,7 +69,7 @@ def test_receiving_checks_that_all_came() -> None:
     steps()()
     with (
         patch.object(batches, "payloads_of", lambda batch: ()),
-        patch("spot.core.inbox.payloads_of", lambda batch: ()),
+        patch("spot.core.data.inbox.payloads_of", lambda batch: ()),
         pytest.raises((AssertionError, IndexError)),
     ):
         steps()()

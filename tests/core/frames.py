@@ -2,10 +2,10 @@
 
 from hypothesis import strategies as st
 
-from spot.core import batches, codec
-from spot.core.codec import Heartbeat, TopicEntry
-from spot.core.interest import EXACT, PATTERN, POSITION, InterestEntry, encode_interest
-from spot.core.medley import encode_medley
+from spot.core.topics.interest import EXACT, PATTERN, POSITION, InterestEntry, encode_interest
+from spot.core.wire import batches, codec
+from spot.core.wire.codec import Heartbeat, TopicEntry
+from spot.core.wire.multi_batch import encode_medley
 
 U8 = st.integers(0, (1 << 8) - 1)
 U32 = st.integers(0, (1 << 32) - 1)

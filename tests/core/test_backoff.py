@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core.backoff import Backoff
+from spot.core.membership.backoff import Backoff
 from tests.core.fixed import examples
 
 STEPS = st.floats(0.001, 100)

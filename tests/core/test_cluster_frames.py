@@ -5,14 +5,14 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core import batches, codec
-from spot.core.cluster import Cluster
-from spot.core.codec import NodeEntry, Sender, TopicEntry
-from spot.core.greeting import Refusal, encode_goodbye, encode_node_gone
-from spot.core.inbox import Delivery
-from spot.core.interest import InterestEntry, encode_interest
-from spot.core.medley import encode_medley
-from spot.core.membership import STRANGERS_MAX
+from spot.core.data.inbox import Delivery
+from spot.core.membership.peers import STRANGERS_MAX
+from spot.core.node import NodeCore
+from spot.core.topics.interest import InterestEntry, encode_interest
+from spot.core.wire import batches, codec
+from spot.core.wire.codec import NodeEntry, Sender, TopicEntry
+from spot.core.wire.greeting import Refusal, encode_goodbye, encode_node_gone
+from spot.core.wire.multi_batch import encode_medley
 from tests.core.fixed import examples
 from tests.core.frames import RECORDS
 from tests.core.wires import new_cluster
@@ -122,7 +122,7 @@ FRAMES = st.lists(
 )
 
 
-def victim() -> Cluster:
+def victim() -> NodeCore:
     cluster = new_cluster("victim", now=VICTIM_AT)
     cluster.create_topic("t", 1)
     cluster.create_topic("b", 1, standby=True)
@@ -131,13 +131,13 @@ def victim() -> Cluster:
     return cluster
 
 
-def greeted(cluster: Cluster) -> None:
+def greeted(cluster: NodeCore) -> None:
     cluster.frame(CONN, (OTHER.me.encode(),), 10.0)
     cluster.frame(CONN, (codec.record(codec.CONFIRM),), 10.0)
     assert set(cluster.nodes) == {"other"}
 
 
-def feed(cluster: Cluster, conn: bytes, frames: list[tuple[bytes, ...]]) -> None:
+def feed(cluster: NodeCore, conn: bytes, frames: list[tuple[bytes, ...]]) -> None:
     now = 10.0
     for frame in frames:
         now += 0.01

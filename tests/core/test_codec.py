@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core import batches, codec
-from spot.core.codec import Heartbeat, ProtocolError, TopicEntry
-from spot.core.interest import InterestEntry, decode_interest, encode_interest
-from spot.core.medley import decode_medley, encode_medley
+from spot.core.topics.interest import InterestEntry, decode_interest, encode_interest
+from spot.core.wire import batches, codec
+from spot.core.wire.codec import Heartbeat, ProtocolError, TopicEntry
+from spot.core.wire.multi_batch import decode_medley, encode_medley
 from tests.core.fixed import examples
 from tests.core.frames import (
     HEAD,

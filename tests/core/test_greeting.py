@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core import codec
-from spot.core.codec import ProtocolError
-from spot.core.greeting import (
+from spot.core.wire import codec
+from spot.core.wire.codec import ProtocolError
+from spot.core.wire.greeting import (
     HELLO_BYTES_MAX,
     REFUSED_CLUSTER,
     REFUSED_DUPLICATE,

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spot.config import Config
-from spot.core import codec
-from spot.core.handshake import UNCONFIRMED_MAX
 from spot.core.link import LinkState
-from spot.core.membership import STRANGERS_MAX
+from spot.core.membership.handshake import UNCONFIRMED_MAX
+from spot.core.membership.peers import STRANGERS_MAX
+from spot.core.wire import codec
 from tests.core.fixed import examples
 from tests.core.wires import Node, Wires, new_cluster
 
@@ -21,7 +21,7 @@ CHOICES = st.lists(st.integers(0, 7), max_size=60)
 
 def assert_one_link(wires: Wires, left: Node, right: Node) -> None:
     """Both see one and the same link, over the only connection that there is."""
-    ours, theirs = left.cluster, right.cluster
+    ours, theirs = left.core, right.core
     assert set(ours.nodes) == {theirs.node}
     assert set(theirs.nodes) == {ours.node}
     link, other = ours.nodes[theirs.node], theirs.nodes[ours.node]
@@ -31,7 +31,7 @@ def assert_one_link(wires: Wires, left: Node, right: Node) -> None:
     assert list(theirs.links.values()) == [other]
     assert wires.connections == 1
     for node in (left, right):
-        assert [peer.state for peer in node.cluster.peers()] == ["up"] * len(node.cluster.peers())
+        assert [peer.state for peer in node.core.peers()] == ["up"] * len(node.core.peers())
 
 
 def play(wires: Wires, choices: list[int]) -> None:
@@ -57,8 +57,8 @@ def test_simultaneous_dials_leave_one_link(choices: list[int], names: list[str],
     # A mesh of N has N(N-1)/2 connections, however its nodes start.
     wires = Wires()
     left, right = (wires.add(name, f"at-{name}", seed=seed) for name in names)
-    left.cluster.add_peer(f"at-{names[1]}", wires.now)
-    right.cluster.add_peer(f"at-{names[0]}", wires.now)
+    left.core.add_peer(f"at-{names[1]}", wires.now)
+    right.core.add_peer(f"at-{names[0]}", wires.now)
     start(wires, left, right)
     play(wires, choices)
     wires.settle(SETTLED_S)
@@ -75,9 +75,9 @@ def test_two_endpoints_of_one_node_leave_one_link(choices: list[int], seed: int)
     left = wires.add("a", "a-one", "a-two", seed=seed)
     right = wires.add("b", "b-one", "b-two", seed=seed)
     for endpoint in ("b-one", "b-two"):
-        left.cluster.add_peer(endpoint, wires.now)
+        left.core.add_peer(endpoint, wires.now)
     for endpoint in ("a-one", "a-two"):
-        right.cluster.add_peer(endpoint, wires.now)
+        right.core.add_peer(endpoint, wires.now)
     start(wires, left, right)
     play(wires, choices)
     wires.settle(SETTLED_S)
@@ -100,9 +100,9 @@ def test_a_restart_at_any_moment_ends_with_one_link(
     wires = Wires()
     left = wires.add("a", "at-a", seed=seed)
     right = wires.add("b", "at-b", seed=seed)
-    left.cluster.add_peer("at-b", wires.now)
+    left.core.add_peer("at-b", wires.now)
     if both:
-        right.cluster.add_peer("at-a", wires.now)
+        right.core.add_peer("at-a", wires.now)
     start(wires, left, right)
     for choices, life in ((before, 1), (after, 2)):
         play(wires, choices)
@@ -111,7 +111,7 @@ def test_a_restart_at_any_moment_ends_with_one_link(
             wires.now += 0.01
             right = wires.add("b", "at-b", seed=seed + life)
             if both:
-                right.cluster.add_peer("at-a", wires.now)
+                right.core.add_peer("at-a", wires.now)
             start(wires, right)
     wires.settle(SETTLED_S)
     assert_one_link(wires, left, right)
@@ -125,15 +125,15 @@ def test_of_two_nodes_with_one_id_one_is_refused(choices: list[int]) -> None:
     hub = wires.add("hub", "hub")
     twins = [wires.add("twin", seed=seed) for seed in (1, 2)]
     for twin in twins:
-        twin.cluster.add_peer("hub", wires.now)
+        twin.core.add_peer("hub", wires.now)
         start(wires, twin)
     play(wires, choices)
     wires.settle(SETTLED_S)
-    assert set(hub.cluster.nodes) == {"twin"}
+    assert set(hub.core.nodes) == {"twin"}
     states = sorted(twin.peer("hub").state for twin in twins)
     # The one that is refused may be seen while it tries once more.
     assert states in (["refused", "up"], ["dialling", "up"])
-    (out,) = [twin for twin in twins if not twin.cluster.nodes]
+    (out,) = [twin for twin in twins if not twin.core.nodes]
     assert str(out.peer("hub").last_error).startswith("duplicate node id: ")
     assert "refused" in hub.kinds()
 
@@ -144,7 +144,7 @@ def test_the_id_is_free_when_the_older_has_left() -> None:
     wires.add("hub", "hub")
     first, second = (wires.add("twin", seed=seed) for seed in (1, 2))
     for twin in (first, second):
-        twin.cluster.add_peer("hub", wires.now)
+        twin.core.add_peer("hub", wires.now)
         start(wires, twin)
         wires.settle(1.0)
     assert second.peer("hub").state != "up"
@@ -157,11 +157,11 @@ def test_two_nodes_of_one_id_that_dial_each_other() -> None:
     # Both users are told.
     wires = Wires()
     left, right = wires.add("x", "left", seed=1), wires.add("x", "right", seed=2)
-    left.cluster.add_peer("right", wires.now)
-    right.cluster.add_peer("left", wires.now)
+    left.core.add_peer("right", wires.now)
+    right.core.add_peer("left", wires.now)
     wires.settle(SETTLED_S)
     for node, endpoint in ((left, "right"), (right, "left")):
-        assert not node.cluster.nodes
+        assert not node.core.nodes
         assert str(node.peer(endpoint).last_error).startswith("duplicate node id: ")
 
 
@@ -177,16 +177,16 @@ def test_refusals_stand_in_peers(case: str, reason: str) -> None:
     wires.add("them", "them", config=config)
     them = wires.nodes[1]
     if case == "version":
-        them.cluster.me = replace(them.cluster.me, version_low=2, version_high=3)
+        them.core.me = replace(them.core.me, version_low=2, version_high=3)
     if case == "removed":
-        them.cluster.removed.add("us")
+        them.core.removed.add("us")
     endpoint = "us" if case == "self" else "them"
-    us.cluster.add_peer(endpoint, wires.now)
+    us.core.add_peer(endpoint, wires.now)
     seen = set()
     for _ in range(40):
         wires.settle(0.25)
         seen.add(us.peer(endpoint).state)
-        assert not us.cluster.nodes
+        assert not us.core.nodes
         assert wires.connections <= 1
     assert seen <= {"refused", "dialling"}
     peer = us.peer(endpoint)
@@ -194,9 +194,9 @@ def test_refusals_stand_in_peers(case: str, reason: str) -> None:
     assert peer.last_error.startswith(f"{reason}: ")
     assert "refused" in us.kinds()
     assert 3 <= peer.dials <= 12, "it goes on trying, ever less often"
-    assert us.cluster.traffic.counters.refused > 0
+    assert us.core.traffic.counters.refused > 0
     if case != "self":
-        assert them.cluster.traffic.counters.refused > 0
+        assert them.core.traffic.counters.refused > 0
         assert "refused" in them.kinds(), "the log of both says it"
 
 
@@ -205,7 +205,7 @@ def test_a_wrong_cluster_that_was_set_right_is_linked() -> None:
     wires = Wires()
     us = wires.add("us", "us")
     wrong = wires.add("them", "them", config=Config(cluster_name="other"))
-    us.cluster.add_peer("them", wires.now)
+    us.core.add_peer("them", wires.now)
     wires.settle(1.0)
     wires.crash(wrong)
     right = wires.add("them", "them", seed=1)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core import batches, codec
-from spot.core.batches import Chunk
-from spot.core.history import History, Shelf, cost_of
-from spot.core.registry import HostedTopic
+from spot.core.data.replay_buffer import History, Shelf, cost_of
+from spot.core.topics.registry import HostedTopic
+from spot.core.wire import batches, codec
+from spot.core.wire.batches import Chunk
 from tests.core.fixed import examples
 from tests.core.frames import PAYLOADS
 

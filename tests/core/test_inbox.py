@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core.batches import decode_batch, encode_batch, encode_large
-from spot.core.codec import DATA, RECORD_OVERHEAD
-from spot.core.inbox import Delivery, Inbox, Notice
+from spot.core.data.inbox import Delivery, Inbox, Notice
+from spot.core.wire.batches import decode_batch, encode_batch, encode_large
+from spot.core.wire.codec import DATA, RECORD_OVERHEAD
 from spot.message import Message
 from tests.core.fixed import examples
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core import codec
-from spot.core.interest import Interest, Subscriptions
+from spot.core.topics.interest import Interest, Subscriptions
+from spot.core.wire import codec
 from tests.core.fixed import examples
 from tests.core.test_patterns import reference
 

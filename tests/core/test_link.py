@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core import batches, codec
-from spot.core.batches import Chunk, encoded
 from spot.core.link import QUEUE_BYTES, Flow, Link, LinkState, chunk_msgs
+from spot.core.wire import batches, codec
+from spot.core.wire.batches import Chunk, encoded
 from tests.core.fixed import examples
 
 FRAME_BYTES = 100

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spot.config import Config
-from spot.core import codec
 from spot.core.effects import Frame
-from spot.core.medley import decode_medley, encode_medley
-from spot.core.registry import HostedTopic
+from spot.core.topics.registry import HostedTopic
+from spot.core.wire import codec
+from spot.core.wire.multi_batch import decode_medley, encode_medley
 from tests.core.fixed import examples
 from tests.core.test_cluster_frames import CONN, greeted, victim
 from tests.core.wires import Node, Wires
@@ -23,12 +23,12 @@ def hosting(
     wires = Wires()
     host = wires.add("host", "host", config=config)
     found = [wires.add(f"reader-{at}", config=config) for at in range(readers)]
-    topics = [host.cluster.create_topic(f"t{at}", at + 1) for at in range(TOPICS)]
+    topics = [host.core.create_topic(f"t{at}", at + 1) for at in range(TOPICS)]
     for node in found:
-        node.cluster.add_peer("host", wires.now)
+        node.core.add_peer("host", wires.now)
     wires.settle(0.5)
     for node in found:
-        node.cluster.subscribe("*", pattern=True)
+        node.core.subscribe("*", pattern=True)
         wires.work(node)
     wires.run_dry()
     return wires, host, found, topics
@@ -77,8 +77,8 @@ def test_each_topic_is_as_if_it_had_been_published_by_itself(
     wires, host, readers, topics = hosting(config, 2)
     everyone = [*readers, host] if local else readers
     if local:
-        host.cluster.subscribe("t0", pattern=False)
-    traffic = host.cluster.traffic
+        host.core.subscribe("t0", pattern=False)
+    traffic = host.core.traffic
     published: dict[str, list[bytes]] = {topic.name: [] for topic in topics}
     for action, count in steps:
         if action in ("together", "one"):
@@ -117,10 +117,10 @@ def test_each_topic_is_as_if_it_had_been_published_by_itself(
             assert message.missed == message.seq - last[message.topic] - 1
             last[message.topic] = message.seq
     for node in readers:
-        counters = node.cluster.traffic.counters
+        counters = node.core.traffic.counters
         assert counters.recv_msgs == len(node.messages)
         assert counters.recv_msgs + counters.missed_msgs == sum(map(len, published.values()))
-        (link,) = node.cluster.nodes.values()
+        (link,) = node.core.nodes.values()
         assert link.recv_msgs == link.consumed_msgs
         assert link.recv_bytes == link.consumed_bytes
 
@@ -128,7 +128,7 @@ def test_each_topic_is_as_if_it_had_been_published_by_itself(
 def test_one_record_is_made_for_all_who_get_it() -> None:
     # What a medley saves would be lost if each reader had its own.
     wires, host, readers, topics = hosting(readers=3)
-    host.cluster.traffic.publish_together(topics, [b"x"] * TOPICS)
+    host.core.traffic.publish_together(topics, [b"x"] * TOPICS)
     wires.work(host)
     frames = [frame for reader in readers for frame in frames_to(reader, wires)]
     assert kinds_in(frames) == [codec.MEDLEY] * 3
@@ -139,23 +139,23 @@ def test_messages_that_follow_are_handed_out_together() -> None:
     # A delivery for each of a thousand topics is what made them slow.
     wires, host, (reader,), topics = hosting()
     for _ in range(2):
-        host.cluster.traffic.publish_together(topics, [b"x"] * TOPICS)
+        host.core.traffic.publish_together(topics, [b"x"] * TOPICS)
         wires.work(host)
         wires.run_dry()
-    assert len(reader.cluster.traffic.inbox.items) == 2
+    assert len(reader.core.traffic.inbox.items) == 2
 
 
 def test_what_does_not_follow_is_counted_or_dropped_by_itself() -> None:
     # Between messages that are as they should be, and each in its place.
     wires, _, (reader,), topics = hosting()
-    link = reader.cluster.nodes["host"]
+    link = reader.core.nodes["host"]
     rows = [(0, 1), (1, 3), (2, 1), (0, 2), (0, 2), (1, 4), (2, 1), (0, 5)]
     record, _ = encode_medley(
         [topics[topic].topic_id for topic, _ in rows],
         [sequence for _, sequence in rows],
         [b"%d" % at for at in range(len(rows))],
     )
-    reader.cluster.traffic.on_medley(link, decode_medley(record, 5, len(record)))
+    reader.core.traffic.on_medley(link, decode_medley(record, 5, len(record)))
     while reader.take(wires.now):
         pass
     assert [(message.topic, message.seq, message.missed) for message in reader.messages] == [
@@ -167,7 +167,7 @@ def test_what_does_not_follow_is_counted_or_dropped_by_itself() -> None:
         ("t0", 5, 2),
     ]
     assert [message.data for message in reader.messages] == [b"0", b"1", b"2", b"3", b"5", b"7"]
-    assert reader.cluster.traffic.counters.duplicates == 2
+    assert reader.core.traffic.counters.duplicates == 2
     assert (link.recv_msgs, link.recv_bytes) == (link.consumed_msgs, link.consumed_bytes) == (8, 8)
 
 
@@ -178,18 +178,18 @@ def test_who_unsubscribes_gets_the_rest_of_a_medley(gone: int) -> None:
     wires, host, (reader, other), topics = hosting(config, 2)
     for node in (reader, other):
         for topic in topics:
-            node.cluster.subscribe(topic.name, pattern=False)
-        node.cluster.unsubscribe("*", pattern=True)
+            node.core.subscribe(topic.name, pattern=False)
+        node.core.unsubscribe("*", pattern=True)
         wires.work(node)
     wires.run_dry()
     for number in range(5):
-        host.cluster.traffic.publish_together(topics, [b"%d" % number * number] * TOPICS)
+        host.core.traffic.publish_together(topics, [b"%d" % number * number] * TOPICS)
         wires.work(host)
         wires.run_dry()
-    link = host.cluster.nodes["reader-0"]
+    link = host.core.nodes["reader-0"]
     assert link.out
     for topic in topics[:gone]:
-        reader.cluster.unsubscribe(topic.name, pattern=False)
+        reader.core.unsubscribe(topic.name, pattern=False)
     wires.work(reader)
     wires.run_dry()
     assert link.out_msgs == sum(chunk.count for chunk in link.out)
@@ -211,21 +211,21 @@ def test_who_unsubscribes_gets_the_rest_of_a_medley(gone: int) -> None:
 def test_a_full_link_makes_room_for_nobody() -> None:
     # What is left in a queue is left for all topics together.
     wires, host, _, topics = hosting(Config(sndhwm=10, rcvhwm=1))
-    traffic = host.cluster.traffic
+    traffic = host.core.traffic
     assert traffic.publish_together(topics, [b"x"] * TOPICS) == 10 - TOPICS
     wires.work(host)
-    (link,) = host.cluster.nodes.values()
+    (link,) = host.core.nodes.values()
     assert link.room(traffic.sndhwm) == 10 - TOPICS + 1
 
 
 def test_heads_are_told_of_every_topic() -> None:
     # A last message that is lost on the way is noticed by what the host says of its topic.
     wires, host, _, topics = hosting()
-    host.cluster.traffic.publish_together(topics, [b"x"] * TOPICS)
+    host.core.traffic.publish_together(topics, [b"x"] * TOPICS)
     wires.work(host)
     wires.run_dry()
-    (link,) = host.cluster.nodes.values()
-    (told,) = host.cluster.traffic.changed_heads(link)
+    (link,) = host.core.nodes.values()
+    (told,) = host.core.traffic.changed_heads(link)
     ((kind, start, end, _),) = codec.records((told,))
     assert kind == codec.HEADS
     assert set(codec.decode_heads(told[start:end])) == {(topic.topic_id, 1) for topic in topics}

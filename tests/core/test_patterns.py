@@ -5,7 +5,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core.patterns import Pattern, Patterns, may_overlap
+from spot.core.topics.patterns import Pattern, Patterns, may_overlap
 from tests.core.fixed import examples
 
 WORDS = st.text("ab:é", max_size=12)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spot.core.link import Link, LinkState
-from spot.core.registry import Registry, RemoteTopic
+from spot.core.topics.registry import Registry, RemoteTopic
 from tests.core.fixed import examples
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from spot.config import Config
-from spot.core import batches, codec
-from spot.core.codec import NodeEntry, TopicEntry
 from spot.core.link import Link
+from spot.core.wire import batches, codec
+from spot.core.wire.codec import NodeEntry, TopicEntry
 from tests.core.wires import new_cluster
 
 LIFE = (1, 1)
@@ -22,8 +22,8 @@ class Relay:
 
     def __init__(self) -> None:
         self.now = 10.1
-        self.cluster = new_cluster("relay", Config(relay=True), now=10.0)
-        self.cluster.subscribe("far", pattern=False)
+        self.core = new_cluster("relay", Config(relay=True), now=10.0)
+        self.core.subscribe("far", pattern=False)
         for node in ("one", "two", "third"):
             hello = new_cluster(node, now=1.0).me.encode()
             self.comes(node, hello)
@@ -31,10 +31,10 @@ class Relay:
         self.sent()
 
     def link(self, node: str) -> Link:
-        return self.cluster.nodes[node]
+        return self.core.nodes[node]
 
     def comes(self, node: str, *records: bytes) -> None:
-        self.cluster.frame(node.encode(), (b"".join(records),), self.now)
+        self.core.frame(node.encode(), (b"".join(records),), self.now)
 
     def offers(self, node: str, number: int, epoch: int) -> None:
         entry = TopicEntry(number, epoch, 0, "far", False, "x")
@@ -50,7 +50,7 @@ class Relay:
 
     def follows(self, *wishes: tuple[int, int]) -> None:
         """The third node follows the topic, once from each of these."""
-        number = self.cluster.traffic.registry.relayed["far", "x"].topic_id
+        number = self.core.traffic.registry.relayed["far", "x"].topic_id
         for wish in wishes:
             self.comes("third", codec.encode_follow(codec.FOLLOW, number, *wish))
 
@@ -63,7 +63,7 @@ class Relay:
         frames = []
         for _ in range(3):  # what is read from history, or asked for, comes with the next turn
             self.now += 0.01
-            frames += self.cluster.take_sends(self.now)
+            frames += self.core.take_sends(self.now)
         return [
             (conn.decode(), decode(frame[0][start:end]))
             for conn, frame in frames
@@ -92,7 +92,7 @@ def test_way_that_takes_over_is_asked_from_where_the_first_of_them_is(relay: Rel
     relay.offers("two", 9, epoch=5)
     relay.follows((0, 0))
     relay.sent()
-    relay.cluster.lost(b"one", "closed", 10.2)
+    relay.core.lost(b"one", "closed", 10.2)
     assert relay.sent() == [("two", (9, 5, 3))]
 
 
@@ -101,12 +101,12 @@ def test_way_that_this_node_listens_to_already_is_asked_for_those_behind(relay: 
     relay.offers("two", 9, epoch=5)
     relay.follows((0, 0))
     for _ in range(3):
-        relay.cluster.traffic.ask(relay.link("one"), b"")
+        relay.core.traffic.ask(relay.link("one"), b"")
     relay.sent()
     relay.comes("one", way("one", "farther"))
     assert relay.sent() == [("two", (9, 5, 3)), ("two", (9, 0, 0))]
     relay.begins("two", 9, 3)
-    assert relay.cluster.traffic.registry.relayed["far", "x"].is_begun
+    assert relay.core.traffic.registry.relayed["far", "x"].is_begun
 
 
 def test_way_that_goes_on_for_those_behind_is_asked_for_this_node(relay: Relay) -> None:
@@ -115,11 +115,11 @@ def test_way_that_goes_on_for_those_behind_is_asked_for_this_node(relay: Relay) 
     relay.follows((0, 0))
     relay.begins("one", 7, 20)
     relay.sent()
-    relay.cluster.lost(b"two", "closed", 10.2)
+    relay.core.lost(b"two", "closed", 10.2)
     assert relay.sent() == [("one", (7, 5, 3))]
     relay.comes("one", batches.encode_batch(codec.DATA, 7, 21, [b"m"])[0])
     relay.begins("one", 7, 3, messages=18)
-    assert relay.cluster.traffic.counters.missed_msgs == 0
+    assert relay.core.traffic.counters.missed_msgs == 0
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_wishes_of_a_link_that_wait_become_the_one_for_which_most_comes(
 ) -> None:
     relay.follows(*wishes)
     relay.begins("one", 7, 20)
-    topic = relay.cluster.traffic.registry.relayed["far", "x"]
+    topic = relay.core.traffic.registry.relayed["far", "x"]
     assert relay.link("third").lacks[topic] == begin
 
 
@@ -150,7 +150,7 @@ def test_wish_that_comes_before_it_is_known_where_the_first_begins_tells_nothing
     relay.begins("one", 7, 20)
     relay.follows((0, 7))
     assert relay.sent(codec.HEAD, codec.decode_head) == []
-    topic = relay.cluster.traffic.registry.relayed["far", "x"]
+    topic = relay.core.traffic.registry.relayed["far", "x"]
     assert relay.link("third").lacks[topic] == 1
     relay.comes("one", codec.encode_fetch(codec.FETCHED, 7, 1, 20))
     assert relay.sent(codec.HEAD, codec.decode_head) == [("third", (topic.topic_id, 20, 2))]
@@ -162,7 +162,7 @@ def test_hole_in_what_the_host_holds_is_none_of_what_comes_before_it(relay: Rela
         relay.comes("fourth", record)
     relay.follows((5, 9))
     relay.begins("one", 7, 20)
-    topic = relay.cluster.traffic.registry.relayed["far", "x"]
+    topic = relay.core.traffic.registry.relayed["far", "x"]
     assert relay.sent(codec.FETCH, codec.decode_fetch) == [("one", (7, 10, 20))]
     relay.comes("one", codec.encode_fetch(codec.FETCHED, 7, 10, 12))
     relay.comes("fourth", codec.encode_follow(codec.FOLLOW, topic.topic_id, 5, 3))
@@ -173,4 +173,4 @@ def test_hole_in_what_the_host_holds_is_none_of_what_comes_before_it(relay: Rela
     relay.comes("one", again, codec.encode_fetch(codec.FETCHED, 7, 4, 0))
     heads = relay.sent(codec.HEAD, codec.decode_head)
     assert {(conn, head) for conn, (_, head, _) in heads} == {("fourth", 12), ("fourth", 20)}
-    assert relay.cluster.traffic.counters.replayed_msgs == 6
+    assert relay.core.traffic.counters.replayed_msgs == 6

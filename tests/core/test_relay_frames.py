@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from spot.core import batches, codec
-from spot.core.cluster import Cluster
-from spot.core.codec import NodeEntry, Sender, TopicEntry
-from spot.core.greeting import Incarnation, encode_node_gone
-from spot.core.interest import EXACT, InterestEntry, encode_interest
+from spot.core.node import NodeCore
+from spot.core.topics.interest import EXACT, InterestEntry, encode_interest
+from spot.core.wire import batches, codec
+from spot.core.wire.codec import NodeEntry, Sender, TopicEntry
+from spot.core.wire.greeting import Incarnation, encode_node_gone
 from tests.core.test_cluster_frames import CONN, greeted, victim
 from tests.core.wires import new_cluster
 
@@ -25,7 +25,7 @@ def announced(host: str, number: int = 7, epoch: int = 5) -> bytes:
 
 
 @pytest.fixture
-def cluster() -> Cluster:
+def cluster() -> NodeCore:
     """A node that is linked with a node called "other"."""
     cluster = victim()
     greeted(cluster)
@@ -33,7 +33,7 @@ def cluster() -> Cluster:
     return cluster
 
 
-def test_a_node_behind_a_relay_can_be_reached(cluster: Cluster) -> None:
+def test_a_node_behind_a_relay_can_be_reached(cluster: NodeCore) -> None:
     # What the tests below leave out one thing of.
     cluster.frame(CONN, (offered("x", "other") + announced("x"),), 10.1)
     remote = cluster.traffic.registry.host_of("far")
@@ -54,7 +54,7 @@ def test_a_node_behind_a_relay_can_be_reached(cluster: Cluster) -> None:
     ],
     ids=["not its own id first", "too long", "twice", "through itself", "not offered", "again"],
 )
-def test_a_wrong_announcement_ends_the_link(cluster: Cluster, frame: bytes) -> None:
+def test_a_wrong_announcement_ends_the_link(cluster: NodeCore, frame: bytes) -> None:
     # Who believed it would send messages in a circle, or to nowhere.
     cluster.frame(CONN, (frame,), 10.1)
     assert "other" not in cluster.nodes
@@ -62,7 +62,7 @@ def test_a_wrong_announcement_ends_the_link(cluster: Cluster, frame: bytes) -> N
 
 
 @pytest.mark.parametrize("entry", [("x", "other", "victim"), ("victim", "other")])
-def test_a_circle_is_ignored_with_its_topics(cluster: Cluster, entry: tuple[str, ...]) -> None:
+def test_a_circle_is_ignored_with_its_topics(cluster: NodeCore, entry: tuple[str, ...]) -> None:
     # It happens in good order, while ways change: no error, and no way.
     frame = offered(*entry) + announced(entry[0])
     cluster.frame(CONN, (frame,), 10.1)
@@ -74,7 +74,7 @@ def test_a_circle_is_ignored_with_its_topics(cluster: Cluster, entry: tuple[str,
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_a_circle_that_has_ended_leaves_nothing(cluster: Cluster, known: bool) -> None:
+def test_a_circle_that_has_ended_leaves_nothing(cluster: NodeCore, known: bool) -> None:
     # The way goes by this node no longer, and is offered anew: the numbers are the same.
     circle = offered("x", "other", "victim")
     if known:
@@ -91,7 +91,7 @@ def test_a_circle_that_has_ended_leaves_nothing(cluster: Cluster, known: bool) -
 
 @pytest.mark.parametrize("topics_first", [False, True])
 def test_a_way_that_becomes_a_circle_ends_in_good_order(
-    cluster: Cluster, topics_first: bool
+    cluster: NodeCore, topics_first: bool
 ) -> None:
     # Its topics were of use before: that they end is no error.
     circle = offered("x", "other", "victim")
@@ -102,7 +102,7 @@ def test_a_way_that_becomes_a_circle_ends_in_good_order(
 
 
 def test_a_topic_that_its_host_does_not_announce_is_of_no_use_until_the_offer_ends(
-    cluster: Cluster,
+    cluster: NodeCore,
 ) -> None:
     # A relay that has not heard of the end may offer it again, under the same number.
     offer = offered("x", "other") + announced("x")
@@ -118,7 +118,7 @@ def test_a_topic_that_its_host_does_not_announce_is_of_no_use_until_the_offer_en
     assert not link.shunned
 
 
-def test_what_is_unknown_is_not_followed_or_fetched(cluster: Cluster) -> None:
+def test_what_is_unknown_is_not_followed_or_fetched(cluster: NodeCore) -> None:
     # The news that a topic has ended may cross the wish for it.
     frame = codec.encode_follow(codec.FOLLOW, 99, 3, 4) + codec.encode_fetch(codec.FETCH, 99, 1, 2)
     cluster.frame(CONN, (frame,), 10.1)
@@ -127,7 +127,7 @@ def test_what_is_unknown_is_not_followed_or_fetched(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("host", ["other", "x"])
 def test_a_head_for_an_earlier_subscription_does_not_begin_a_stream(
-    cluster: Cluster, host: str
+    cluster: NodeCore, host: str
 ) -> None:
     # It would count as missed what passed by between the two.
     cluster.unsubscribe("*", pattern=True)
@@ -151,7 +151,7 @@ def test_a_head_for_an_earlier_subscription_does_not_begin_a_stream(
 
 @pytest.mark.parametrize(("last", "begin"), [(0, 3), (2, 1)])
 def test_a_relay_knows_where_its_own_subscription_begins_before_it_has_credit(
-    cluster: Cluster, last: int, begin: int
+    cluster: NodeCore, last: int, begin: int
 ) -> None:
     # Else what is published until the link is lost would be passed over in silence.
     cluster.unsubscribe("*", pattern=True)
@@ -174,7 +174,7 @@ def test_a_relay_knows_where_its_own_subscription_begins_before_it_has_credit(
 
 
 def test_a_subscription_begins_where_its_host_said_although_the_link_was_lost(
-    cluster: Cluster,
+    cluster: NodeCore,
 ) -> None:
     # The data before its HEAD belongs to those behind this relay.
     cluster.unsubscribe("*", pattern=True)
@@ -192,7 +192,7 @@ def test_a_subscription_begins_where_its_host_said_although_the_link_was_lost(
 
 
 def test_publishes_to_an_earlier_life_of_the_host_are_not_taken_for_later_ones(
-    cluster: Cluster,
+    cluster: NodeCore,
 ) -> None:
     # They wait at relays, and have the same numbers: one of them would be ordered twice or not
     # at all, and the publisher told so of another.
@@ -209,7 +209,7 @@ def test_publishes_to_an_earlier_life_of_the_host_are_not_taken_for_later_ones(
     assert topic.head == 1
 
 
-def test_what_an_earlier_life_of_the_host_confirmed_settles_nothing(cluster: Cluster) -> None:
+def test_what_an_earlier_life_of_the_host_confirmed_settles_nothing(cluster: NodeCore) -> None:
     # What it had ordered is not what this one has.
     cluster.frame(CONN, (offered("x", "other") + announced("x"),), 10.1)
     traffic = cluster.traffic

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from spot.config import Config
-from spot.core import batches, codec
-from spot.core.codec import NodeEntry, Sender, TopicEntry
-from spot.core.greeting import Incarnation
-from spot.core.publishing import LIVES_MAX, Outbox
+from spot.core.data.outbox import LIVES_MAX, Outbox
+from spot.core.wire import batches, codec
+from spot.core.wire.codec import NodeEntry, Sender, TopicEntry
+from spot.core.wire.greeting import Incarnation
 from tests.core.test_cluster_frames import CONN, greeted, victim
 from tests.core.wires import End, Node, Wires
 
@@ -16,9 +16,9 @@ RELAY = Config(relay=True)
 
 
 def published(node: Node, *payloads: bytes) -> None:
-    remote = node.cluster.traffic.registry.host_of("t")
+    remote = node.core.traffic.registry.host_of("t")
     assert remote is not None
-    node.cluster.traffic.publish_remote(remote, payloads)
+    node.core.traffic.publish_remote(remote, payloads)
 
 
 def sender_of(publisher: Incarnation, host: Incarnation) -> Sender:
@@ -38,29 +38,29 @@ def test_late_greeting_of_a_dead_publisher_forgets_nothing_of_the_next_life() ->
     # by another relay or the same, would be ordered twice.
     wires = Wires()
     host = wires.add("host", "host")
-    topic = host.cluster.create_topic("t", 1)
+    topic = host.core.create_topic("t", 1)
     relay = wires.add("relay", "relay", config=RELAY)
-    relay.cluster.add_peer("host", wires.now)
+    relay.core.add_peer("host", wires.now)
     wires.settle(0.1)
     first = wires.add("publisher")
-    first.cluster.add_peer("host", wires.now)
+    first.core.add_peer("host", wires.now)
     wires.tick(first)
     for _ in range(2):
         wires.deliver(wires.waiting()[0])
     (held,) = wires.waiting()
     assert held.node is host
-    assert "publisher" not in host.cluster.nodes
+    assert "publisher" not in host.core.nodes
     wires.crash(first)
     wires.now += 0.1
     second = wires.add("publisher")
-    second.cluster.add_peer("relay", wires.now)
+    second.core.add_peer("relay", wires.now)
     run_dry_but_for(wires, held)
     published(second, b"1", b"2", b"3")
     run_dry_but_for(wires, held)
     assert topic.head == 3
     wires.deliver(held)
-    assert "publisher" in host.cluster.nodes
-    second.cluster.lost(second.cluster.nodes["relay"].conn, "closed", wires.now)
+    assert "publisher" in host.core.nodes
+    second.core.lost(second.core.nodes["relay"].conn, "closed", wires.now)
     wires.work(second)
     wires.settle(3.0)
     assert topic.head == 3
@@ -68,8 +68,8 @@ def test_late_greeting_of_a_dead_publisher_forgets_nothing_of_the_next_life() ->
     wires.work(second)
     wires.settle(3.0)
     assert topic.head == 4
-    (outbox,) = second.cluster.traffic.outboxes["host"].values()
-    assert outbox.unsettled == second.cluster.traffic.counters.publish_unknown == 0
+    (outbox,) = second.core.traffic.outboxes["host"].values()
+    assert outbox.unsettled == second.core.traffic.counters.publish_unknown == 0
 
 
 def test_what_is_told_to_be_unknown_is_not_told_again_as_refused() -> None:
@@ -119,20 +119,20 @@ def test_what_a_host_sent_before_its_end_goes_through_a_relay_before_the_news(le
     host = wires.add("host")
     reader = wires.add("reader")
     for node in (host, reader):
-        node.cluster.add_peer("hub", wires.now)
+        node.core.add_peer("hub", wires.now)
     wires.settle(1.0)
-    topic = host.cluster.create_topic("t", 1)
-    reader.cluster.subscribe("t", pattern=False)
+    topic = host.core.create_topic("t", 1)
+    reader.core.subscribe("t", pattern=False)
     wires.settle(3.0)
     (end,) = [end for end, other in wires.others.items() if end.node is hub and other.node is host]
-    host.cluster.traffic.publish(topic, [b"1", b"2"])
-    sends = host.cluster.take_sends(wires.now)
+    host.core.traffic.publish(topic, [b"1", b"2"])
+    sends = host.core.take_sends(wires.now)
     if leaves:
-        host.cluster.leave()
-        sends += host.cluster.take_sends(wires.now)
+        host.core.leave()
+        sends += host.core.take_sends(wires.now)
     for _, frame in sends:
-        hub.cluster.frame(end.conn, frame, wires.now)
-    hub.cluster.lost(end.conn, "closed", wires.now)
+        hub.core.frame(end.conn, frame, wires.now)
+    hub.core.lost(end.conn, "closed", wires.now)
     wires.nodes.remove(host)
     wires.work(hub)
     wires.run_dry()
@@ -140,7 +140,7 @@ def test_what_a_host_sent_before_its_end_goes_through_a_relay_before_the_news(le
         pass
     assert [message.data for message in reader.messages] == [b"1", b"2"]
     assert [notice.node for notice in reader.notices] == ["host"]
-    assert reader.cluster.traffic.counters.missed_msgs == 0
+    assert reader.core.traffic.counters.missed_msgs == 0
 
 
 def test_confirmation_goes_back_on_each_way_that_publishes_came_by() -> None:
@@ -148,28 +148,28 @@ def test_confirmation_goes_back_on_each_way_that_publishes_came_by() -> None:
     # publishes by the other, which nothing happens to, would never hear of it.
     wires = Wires()
     host = wires.add("host", "host")
-    host.cluster.create_topic("t", 1)
+    host.core.create_topic("t", 1)
     relays = [wires.add(name, name, config=RELAY) for name in "ab"]
     publisher = wires.add("publisher")
     for node, endpoints in ((relays[0], ["host"]), (relays[1], "a"), (publisher, "ab")):
         for endpoint in endpoints:
-            node.cluster.add_peer(endpoint, wires.now)
+            node.core.add_peer(endpoint, wires.now)
     wires.settle(1.0)
     published(publisher, b"1")
     wires.work(publisher)
     wires.settle(3.0)
-    (outbox,) = publisher.cluster.traffic.outboxes["host"].values()
+    (outbox,) = publisher.core.traffic.outboxes["host"].values()
     assert (outbox.published, outbox.unsettled) == (1, 0)
     assert outbox.carrier is not None
     assert outbox.carrier.path == ("a",)
-    sender = sender_of(publisher.cluster.me.incarnation, host.cluster.me.incarnation)
-    number = relays[0].cluster.traffic.registry.relayed["t", "host"].topic_id
+    sender = sender_of(publisher.core.me.incarnation, host.core.me.incarnation)
+    number = relays[0].core.traffic.registry.relayed["t", "host"].topic_id
     late = codec.forwarded(sender, batches.encode_batch(codec.PUBLISH, number, 1, [b"1"])[0])
     published(publisher, b"2")
     wires.work(publisher)
     wires.run_dry()
     assert outbox.unsettled == 1
-    relays[0].cluster.frame(relays[0].cluster.nodes["b"].conn, (late,), wires.now)
+    relays[0].core.frame(relays[0].core.nodes["b"].conn, (late,), wires.now)
     wires.work(relays[0])
     wires.settle(3.0)
     assert (outbox.published, outbox.unsettled) == (2, 0)
@@ -180,9 +180,9 @@ def test_confirmation_that_was_passed_on_is_passed_on_again_when_publishes_come(
     wires = Wires()
     relay = wires.add("relay", "relay", config=RELAY)
     for name in ("host", "publisher"):
-        wires.add(name).cluster.add_peer("relay", wires.now)
+        wires.add(name).core.add_peer("relay", wires.now)
     wires.settle(1.0)
-    cluster = relay.cluster
+    cluster = relay.core
     host, publisher = cluster.nodes["host"], cluster.nodes["publisher"]
     sender = sender_of(publisher.incarnation, host.incarnation)
     publish = codec.forwarded(sender, batches.encode_batch(codec.PUBLISH, 0, 1, [b"m"])[0])

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from spot.core import batches, codec
-from spot.core.cluster import Cluster
-from spot.core.codec import TopicEntry
-from spot.core.inbox import Delivery
-from spot.core.interest import EXACT, PATTERN, POSITION, InterestEntry, encode_interest
+from spot.core.data.inbox import Delivery
 from spot.core.link import Link
+from spot.core.node import NodeCore
+from spot.core.topics.interest import EXACT, PATTERN, POSITION, InterestEntry, encode_interest
+from spot.core.wire import batches, codec
+from spot.core.wire.codec import TopicEntry
 from tests.core.test_cluster_frames import CONN, greeted, victim
 
 TOPICS = codec.encode_topics((TopicEntry(7, 5, 0, "far", False, ""),), complete=True)
 
 
 @pytest.fixture
-def cluster() -> Cluster:
+def cluster() -> NodeCore:
     """A node that wants nothing."""
     cluster = victim()
     cluster.unsubscribe("*", pattern=True)
@@ -24,7 +24,7 @@ def cluster() -> Cluster:
     return cluster
 
 
-def came(cluster: Cluster, link: Link, old: int) -> list[tuple[int, int | None]]:
+def came(cluster: NodeCore, link: Link, old: int) -> list[tuple[int, int | None]]:
     """Sequences, and what was missed, of a topic that is announced with what an INTEREST number
     ``old`` began, when what the newest began follows.
     """
@@ -45,7 +45,7 @@ def came(cluster: Cluster, link: Link, old: int) -> list[tuple[int, int | None]]
 @pytest.mark.parametrize("name", ["far", "f*"])
 @pytest.mark.parametrize("beside", ["x", "x*", "*x"])
 def test_what_an_earlier_subscription_brings_with_a_topic_is_not_for_the_new_one(
-    cluster: Cluster, name: str, beside: str
+    cluster: NodeCore, name: str, beside: str
 ) -> None:
     # It would count what passed by between the two as missed, and bring what is older than it.
     pattern = "*" in name
@@ -64,7 +64,7 @@ def test_what_an_earlier_subscription_brings_with_a_topic_is_not_for_the_new_one
     ("first", "second"), [("far", "f*"), ("f*", "far"), ("*r", "f*")], ids=lambda name: name
 )
 def test_what_is_wanted_without_a_break_is_taken_from_the_first_subscription(
-    cluster: Cluster, first: str, second: str
+    cluster: NodeCore, first: str, second: str
 ) -> None:
     # The host says only to the first of them where it begins.
     cluster.subscribe("x", pattern=False)
@@ -79,7 +79,7 @@ def test_what_is_wanted_without_a_break_is_taken_from_the_first_subscription(
 
 
 def test_a_second_subscription_to_what_is_known_by_a_pattern_changes_nothing(
-    cluster: Cluster,
+    cluster: NodeCore,
 ) -> None:
     # As above, but both stay.
     cluster.subscribe("f*", pattern=True)
@@ -92,7 +92,7 @@ def test_a_second_subscription_to_what_is_known_by_a_pattern_changes_nothing(
     assert came(cluster, link, old)[0] == (11, 0)
 
 
-def test_position_is_for_the_subscription_that_it_came_with(cluster: Cluster) -> None:
+def test_position_is_for_the_subscription_that_it_came_with(cluster: NodeCore) -> None:
     # A later one begins with what comes then, also if others behind the peer went on meanwhile.
     greeted(cluster)
     topic = cluster.traffic.registry.local["t"]
@@ -106,7 +106,7 @@ def test_position_is_for_the_subscription_that_it_came_with(cluster: Cluster) ->
     assert begins(cluster) == [(topic.epoch, 3, 3, "t")]
 
 
-def test_beginning_is_told_before_the_end_of_an_earlier_topic(cluster: Cluster) -> None:
+def test_beginning_is_told_before_the_end_of_an_earlier_topic(cluster: NodeCore) -> None:
     # All of it waits for credit: if the link ends, the next subscription begins where this did.
     greeted(cluster)
     link = cluster.nodes["other"]
@@ -126,7 +126,7 @@ def test_beginning_is_told_before_the_end_of_an_earlier_topic(cluster: Cluster) 
 
 @pytest.mark.parametrize(("asked", "known"), [(-1, (0, 0)), (0, (6, 2))])
 def test_subscription_is_asked_for_again_from_where_it_was_told_to_begin(
-    cluster: Cluster, asked: int, known: tuple[int, int]
+    cluster: NodeCore, asked: int, known: tuple[int, int]
 ) -> None:
     # The topic that is known ended long ago, and what was told to an earlier one is none of it.
     greeted(cluster)
@@ -140,11 +140,11 @@ def test_subscription_is_asked_for_again_from_where_it_was_told_to_begin(
     assert "unknown" not in cluster.traffic.subscriptions.positions
 
 
-def tell(cluster: Cluster, record: bytes) -> None:
+def tell(cluster: NodeCore, record: bytes) -> None:
     cluster.frame(CONN, (record,), 10.2)
 
 
-def begins(cluster: Cluster) -> list[tuple[int, int, int, str]]:
+def begins(cluster: NodeCore) -> list[tuple[int, int, int, str]]:
     """Each BEGIN that goes out."""
     return [
         codec.decode_begin(frame[0][start:end])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core.stream import Position
+from spot.core.topics.position import Position
 from tests.core.fixed import examples
 
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spot.config import Config
-from spot.core import batches
-from spot.core.batches import CHUNK_BYTES, cut
-from spot.core.hosting import ROOM_MAX
+from spot.core.data.hosting import ROOM_MAX
+from spot.core.wire import batches
+from spot.core.wire.batches import CHUNK_BYTES, cut
 from tests.core.fixed import examples
 from tests.core.wires import Node, Wires
 
@@ -26,9 +26,9 @@ STEPS = st.lists(
 
 def linked(wires: Wires, host: Node, *others: Node) -> None:
     for node in others:
-        node.cluster.add_peer("host", wires.now)
+        node.core.add_peer("host", wires.now)
     wires.settle(0.5)
-    assert len(host.cluster.nodes) == len(others)
+    assert len(host.core.nodes) == len(others)
 
 
 @examples(120)
@@ -46,14 +46,14 @@ def test_received_and_missed_are_exact_whoever_is_slow(
     config = Config(sndhwm=sndhwm, rcvhwm=rcvhwm)
     host = wires.add("host", "host", config=config)
     readers = [wires.add(f"reader-{at}", config=config) for at in range(2)]
-    topic = host.cluster.create_topic("t", 1)
+    topic = host.core.create_topic("t", 1)
     linked(wires, host, *readers)
     everyone = [*readers, host] if local else readers
     for node in everyone:
-        node.cluster.subscribe("t", pattern=False)
+        node.core.subscribe("t", pattern=False)
         wires.work(node)
     wires.run_dry()
-    traffic = host.cluster.traffic
+    traffic = host.core.traffic
     accepted = 0
     for action, count in (*steps, ("aside", 0)):
         if action == "publish":
@@ -64,13 +64,13 @@ def test_received_and_missed_are_exact_whoever_is_slow(
                 accepted += len(payloads)
                 wires.work(host)
         elif action == "remote":
-            remote = readers[0].cluster.traffic.registry.host_of("t")
+            remote = readers[0].core.traffic.registry.host_of("t")
             assert remote is not None
             assert remote.link is not None
             room = remote.link.publishes.room(sndhwm)
             payloads = [b"remote"] * min(room, count)
             if payloads:
-                readers[0].cluster.traffic.publish_remote(remote, payloads)
+                readers[0].core.traffic.publish_remote(remote, payloads)
                 accepted += len(payloads)
                 wires.work(readers[0])
         elif action == "deliver":
@@ -83,8 +83,8 @@ def test_received_and_missed_are_exact_whoever_is_slow(
             traffic.set_aside_full(topic, wires.now)
             assert traffic.room(topic) > 0, "nobody is waited for any more"
         for node in everyone:
-            assert node.cluster.traffic.inbox.msgs <= rcvhwm * len(wires.nodes)
-        for link in host.cluster.nodes.values():
+            assert node.core.traffic.inbox.msgs <= rcvhwm * len(wires.nodes)
+        for link in host.core.nodes.values():
             assert link.out_msgs <= max(sndhwm, link.window_msgs) + topic.chunk_msgs
     # All that is left is taken; then everything must add up.
     for _ in range(10_000):
@@ -98,7 +98,7 @@ def test_received_and_missed_are_exact_whoever_is_slow(
     assert topic.head == accepted
     assert not traffic.here.aside
     for node in everyone:
-        told = node.cluster.traffic.subscriptions.position("t", "host")
+        told = node.core.traffic.subscriptions.position("t", "host")
         assert told is not None
         assert told.owed is not None
         sequences = [message.seq for message in node.messages]
@@ -107,10 +107,10 @@ def test_received_and_missed_are_exact_whoever_is_slow(
         assert None not in missed
         total = len(sequences) + sum(count or 0 for count in missed) + told.owed
         assert total == accepted
-        counters = node.cluster.traffic.counters
+        counters = node.core.traffic.counters
         assert counters.recv_msgs + counters.missed_msgs == accepted
         assert counters.duplicates == 0
-    link = host.cluster.nodes["reader-0"]
+    link = host.core.nodes["reader-0"]
     assert not link.aside
     assert not link.lacks
 
@@ -121,12 +121,12 @@ def test_error_mode_gives_the_message_to_nobody() -> None:
     config = Config(sndhwm=2, rcvhwm=2)
     host = wires.add("host", "host", config=config)
     reader = wires.add("reader", config=config)
-    topic = host.cluster.create_topic("t", 1)
+    topic = host.core.create_topic("t", 1)
     linked(wires, host, reader)
-    reader.cluster.subscribe("t", pattern=False)
+    reader.core.subscribe("t", pattern=False)
     wires.work(reader)
     wires.run_dry()
-    traffic = host.cluster.traffic
+    traffic = host.core.traffic
     sent = 0
     while traffic.room(topic):
         traffic.publish(topic, [b"x"])
@@ -146,8 +146,8 @@ def test_room_without_subscribers_is_no_limit() -> None:
     # A topic that nobody reads must not block its publisher.
     wires = Wires()
     host = wires.add("host", "host")
-    topic = host.cluster.create_topic("t", 1)
-    assert host.cluster.traffic.room(topic) == ROOM_MAX
+    topic = host.core.create_topic("t", 1)
+    assert host.core.traffic.room(topic) == ROOM_MAX
 
 
 SIZES = st.lists(
@@ -178,20 +178,20 @@ def test_a_topic_that_ended_and_began_again_loses_no_count() -> None:
     wires = Wires()
     host = wires.add("host", "host", config=Config(sndhwm=2, rcvhwm=2))
     reader = wires.add("reader", config=Config(rcvhwm=2))
-    topic = host.cluster.create_topic("t", 1)
+    topic = host.core.create_topic("t", 1)
     linked(wires, host, reader)
-    reader.cluster.subscribe("t", pattern=False)
+    reader.core.subscribe("t", pattern=False)
     wires.work(reader)
     wires.run_dry()
-    traffic = host.cluster.traffic
+    traffic = host.core.traffic
     for _ in range(10):
         if not traffic.room(topic):
             traffic.set_aside_full(topic, wires.now)
         traffic.publish(topic, [b"x"])
         wires.work(host)
         wires.run_dry()
-    host.cluster.destroy_topic(topic, wires.now)
-    again = host.cluster.create_topic("t", 1)
+    host.core.destroy_topic(topic, wires.now)
+    again = host.core.create_topic("t", 1)
     assert again.epoch > topic.epoch
     wires.work(host)
     while reader.take(wires.now):
@@ -212,17 +212,17 @@ def test_pattern_that_ends_is_one_look_at_what_waits() -> None:
     wires = Wires()
     host = wires.add("host", "host")
     reader = wires.add("reader")
-    topics = [host.cluster.create_topic(f"t:{at}", at + 1) for at in range(2_000)]
+    topics = [host.core.create_topic(f"t:{at}", at + 1) for at in range(2_000)]
     linked(wires, host, reader)
-    reader.cluster.subscribe("t:*", pattern=True)
+    reader.core.subscribe("t:*", pattern=True)
     wires.work(reader)
     wires.run_dry()
-    (link,) = host.cluster.nodes.values()
+    (link,) = host.core.nodes.values()
     link.limit_msgs = 0
     for topic in topics:
-        host.cluster.traffic.publish(topic, (b"x",))
+        host.core.traffic.publish(topic, (b"x",))
     assert len(link.out) == 2_000
-    reader.cluster.unsubscribe("t:*", pattern=True)
+    reader.core.unsubscribe("t:*", pattern=True)
     wires.work(reader)
     began = time.process_time()
     wires.run_dry()

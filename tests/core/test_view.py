@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core.view import LOST_MAX, ViewKeeper, changed_conflicts, majority
+from spot.core.membership.view import LOST_MAX, ViewKeeper, changed_conflicts, majority
 from spot.message import View
 from tests.core.fixed import examples
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from spot.config import Config
-from spot.core.cluster import Cluster
+from spot.core.data.inbox import Delivery, Notice
 from spot.core.effects import Frame
-from spot.core.inbox import Delivery, Notice
+from spot.core.node import NodeCore
 from spot.message import Event, Message, Peer
 
 WALL_NS = 1_700_000_000_000_000_000
@@ -19,11 +19,11 @@ WALL_NS = 1_700_000_000_000_000_000
 
 def new_cluster(
     node: str, config: Config | None = None, *, now: float = 0.0, seed: int = 0
-) -> Cluster:
+) -> NodeCore:
     """A cluster whose random numbers come from a seed."""
     random = Random(f"{node} {seed} {now}")
     started = WALL_NS + int(now * 1e9)
-    return Cluster(
+    return NodeCore(
         config or Config(),
         node,
         started,
@@ -36,8 +36,8 @@ def new_cluster(
 class Node:
     """A cluster, what it was told, and the application that takes from it."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
+    def __init__(self, cluster: NodeCore) -> None:
+        self.core = cluster
         self.events: list[Event] = []
         self.strangers: list[str] = []
         self.messages: list[Message] = []
@@ -46,7 +46,7 @@ class Node:
 
     def take(self, now: float) -> bool:
         """Takes the next delivery or notice, as recv does; False when there is none."""
-        traffic = self.cluster.traffic
+        traffic = self.core.traffic
         if self.held is not None:
             held, self.held = self.held, None
             traffic.taken(held, now)
@@ -62,7 +62,7 @@ class Node:
         return [event.kind for event in self.events]
 
     def peer(self, endpoint: str) -> Peer:
-        (found,) = [peer for peer in self.cluster.peers() if peer.endpoint == endpoint]
+        (found,) = [peer for peer in self.core.peers() if peer.endpoint == endpoint]
         return found
 
 
@@ -118,7 +118,7 @@ class Wires:
 
     def work(self, node: Node) -> None:
         """Carries out what a cluster wants done, as the driver does."""
-        cluster = node.cluster
+        cluster = node.core
         effects = cluster.effects
         while True:
             for conn, frame in cluster.take_sends(self.now):
@@ -145,7 +145,7 @@ class Wires:
     def _dial(self, node: Node, conn: bytes, endpoint: str) -> None:
         target = self.listening.get(endpoint)
         if target is None:
-            node.cluster.lost(conn, "connection refused", self.now)
+            node.core.lost(conn, "connection refused", self.now)
             return
         self.accepted += 1
         ours = End(node, conn)
@@ -153,7 +153,7 @@ class Wires:
         for end, other in ((ours, theirs), (theirs, ours)):
             self.ends[id(end.node), end.conn] = end
             self.others[end] = other
-        node.cluster.made(conn, self.now)
+        node.core.made(conn, self.now)
 
     def waiting(self) -> list[End]:
         return [end for end in self.ends.values() if end.arriving]
@@ -170,13 +170,13 @@ class Wires:
         if item is None:
             end.closed = True
             del self.ends[id(end.node), end.conn]
-            end.node.cluster.lost(end.conn, "closed", self.now)
+            end.node.core.lost(end.conn, "closed", self.now)
         else:
-            end.node.cluster.frame(end.conn, item, self.now)
+            end.node.core.frame(end.conn, item, self.now)
         self.work(end.node)
 
     def tick(self, node: Node) -> None:
-        node.cluster.tick(self.now)
+        node.core.tick(self.now)
         self.work(node)
 
     def run_dry(self) -> None:
@@ -197,11 +197,11 @@ class Wires:
             self.work(node)
         while True:
             self.run_dry()
-            due = min(node.cluster.deadline for node in self.nodes)
+            due = min(node.core.deadline for node in self.nodes)
             if due > until:
                 self.now = until
                 return
             self.now = max(self.now, due)
             for node in self.nodes:
-                if self.now >= node.cluster.deadline:
+                if self.now >= node.core.deadline:
                     self.tick(node)

@@ -11,7 +11,7 @@ from typing import NoReturn
 import pytest
 
 from spot import HostUnreachable, Spot, SpotError
-from spot.guard import PUT_OFF
+from spot.runtime.signal_lock import PUT_OFF
 from tests.library.nodes import ANY_PORT, MakeNode
 from tests.library.running import run_program, started_program
 from tests.library.waiting import receive, wait_until

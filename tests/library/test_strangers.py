@@ -18,8 +18,8 @@ import pytest
 import zmq
 
 from spot import Spot
-from spot.core import codec
-from spot.strangers import Strangers
+from spot.core.wire import codec
+from spot.transport.unauthenticated import Strangers
 from tests.library.connections import established, memory_mib, port_of
 from tests.library.nodes import ANY_PORT, MakeNode, endpoint_of, is_up
 from tests.library.waiting import receive, stays, wait_until
@@ -216,7 +216,7 @@ def test_stranger_with_the_routing_id_of_a_link_does_not_take_it(
     busy: Callable[[], None], host: Spot, client: Spot
 ) -> None:
     """A routing id that is taken must not hand a link over to who claims it."""
-    taken = [bytes(conn) for conn in (*host._cluster.links, *client._cluster.links)]
+    taken = [bytes(conn) for conn in (*host._core.links, *client._core.links)]
     with zmq.Context() as context:
         for conn in taken:
             with context.socket(zmq.DEALER) as stranger:
@@ -344,7 +344,7 @@ def test_greeting_that_is_never_confirmed_ends(busy: Callable[[], None], host: S
                 stranger.send(hello({**HELLO, "node": f"evil-{at}"}))
             stays(lambda: [peer.node for peer in host.peers()] == ["client"], 0.5)
             busy()
-        wait_until(lambda: len(host._cluster.links) == 1, 10)
+        wait_until(lambda: len(host._core.links) == 1, 10)
 
 
 def test_port_that_runs_out_of_descriptors_recovers(make_node: MakeNode, host: Spot) -> None:

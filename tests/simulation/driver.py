@@ -1,12 +1,12 @@
-"""Runs the real core on the simulated network, by the rules of spot/turns.py and transport.py."""
+"""Runs the real core on the simulated network, by the rules of spot/runtime/event_loop.py."""
 
 from __future__ import annotations
 
 from collections import deque
 from random import Random
 
-from spot.core.cluster import Cluster
-from spot.core.liveness import greeting_timeout, lateness
+from spot.core.membership.liveness import greeting_timeout, lateness
+from spot.core.node import NodeCore
 from tests.simulation.connections import End, Frame
 from tests.simulation.network import Network
 from tests.simulation.oracle import Oracle, target_of
@@ -21,13 +21,13 @@ HANGUP_DROPS = 0.3
 
 
 class Driver:
-    """A host of the network that runs one Cluster at a time.
+    """A host of the network that runs one NodeCore at a time.
 
     ``frozen`` is a process that is stopped; ``held`` one in a call that keeps the interpreter:
     its sockets work, nobody looks.
     """
 
-    cluster: Cluster
+    core: NodeCore
 
     def __init__(self, network: Network, oracle: Oracle, plan: NodePlan, random: Random) -> None:
         self.network = network
@@ -135,7 +135,7 @@ class Driver:
         self.network.at(self.network.now + delay, wake_up)
 
     def serve(self) -> None:
-        cluster = self.cluster
+        cluster = self.core
         now = self.network.now
         left = FRAMES_PER_TURN
         while True:
@@ -175,14 +175,14 @@ class Driver:
         """What the peers had sent before their end has been read."""
         unsent, self._unsent = self._unsent, []
         for conn in unsent:
-            self.cluster.lost(conn, "closed", now)
+            self.core.lost(conn, "closed", now)
 
     def act(self) -> None:
         self._carry_out()
         self._set_timer()
 
     def _carry_out(self) -> None:
-        cluster = self.cluster
+        cluster = self.core
         effects = cluster.effects
         now = self.network.now
         while effects.touched or effects.sends or effects.dials or effects.hangups:
@@ -213,11 +213,11 @@ class Driver:
         other = self._dialled.get(address)
         now = self.network.now
         if other is not None:
-            self.cluster.same(conn, other, now)
+            self.core.same(conn, other, now)
             return
         self._dialled[address] = conn
         self.ends[conn] = self.network.dial(self, conn, target)
-        self.cluster.made(conn, now)
+        self.core.made(conn, now)
 
     def forget(self, conn: bytes) -> None:
         """Nothing more is wanted of a connection; one that was dialled ends."""
@@ -237,7 +237,7 @@ class Driver:
         for conn in [conn for conn, until in self._unproved.items() if until <= now]:
             del self._unproved[conn]
             end = self.ends.get(conn)
-            if end is not None and end.open and not self.cluster.is_link(conn):
+            if end is not None and end.open and not self.core.is_link(conn):
                 self.network.close(end)
                 self._endings.append((conn, "closed"))
 
@@ -252,7 +252,7 @@ class Driver:
         return before is not None and received > before
 
     def _set_timer(self) -> None:
-        deadline = self.cluster.deadline
+        deadline = self.core.deadline
         now = self.network.now
         if now < self._timer_at <= deadline + TIMER_S or self.is_still:
             return
@@ -262,7 +262,7 @@ class Driver:
         def ring() -> None:
             if self.life != life or self.is_still:
                 return
-            if self.network.now >= self.cluster.deadline:
+            if self.network.now >= self.core.deadline:
                 self.wake()
             else:
                 self._set_timer()

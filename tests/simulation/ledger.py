@@ -7,9 +7,9 @@ from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from spot.core.inbox import Delivery
+from spot.core.data.inbox import Delivery
 from spot.core.link import Link
-from spot.core.registry import HostedTopic
+from spot.core.topics.registry import HostedTopic
 from spot.message import Message
 from tests.simulation.connections import Connection
 from tests.simulation.life import TOLD_S, Life, Reader, Stream, matches
@@ -92,7 +92,7 @@ class Ledger:
             if life.name == stream.node:
                 found[life] = Connection()
             elif seen is not None and seen.connection is not None:
-                link = host.cluster.nodes.get(life.name)
+                link = host.core.nodes.get(life.name)
                 # News of topics keep their place behind messages; a goodbye doesn't.
                 at_once = stream.ended == "left" or (link is not None and not link.out)
                 if at_once and seen.since < self.network.now - TOLD_S:
@@ -102,7 +102,7 @@ class Ledger:
     def subscribed(self, node: Node, name: str) -> None:
         life = self.lives[node.name]
         self.note(node.name, f"subscribes to {name}")
-        inbox = node.cluster.traffic.inbox.items
+        inbox = node.core.traffic.inbox.items
         waiting = [item for item in inbox if isinstance(item, Delivery)]
         topics = {message.topic for delivery in waiting for message in delivery.messages()}
         topics |= life.readers.keys()
@@ -155,9 +155,9 @@ class Ledger:
             self.unordered[payload] = topic
         if host != node.name:
             known = self.lives.get(host)
-            remote = node.cluster.traffic.registry.host_of(topic)
+            remote = node.core.traffic.registry.host_of(topic)
             if known is not None and (
-                remote is None or remote.incarnation != known.node.cluster.me.incarnation
+                remote is None or remote.incarnation != known.node.core.me.incarnation
             ):
                 known = None
             self.lives[node.name].published |= dict.fromkeys(payloads, known)
@@ -415,7 +415,7 @@ class Ledger:
                 and not any(stream.ended for stream in host.streams if stream.topic == topic)
             ):
                 raise self.fail(life.name, f"{short(payload)} was lost, its host never restarted")
-        unknown = life.node.cluster.traffic.counters.publish_unknown
+        unknown = life.node.core.traffic.counters.publish_unknown
         if len(lost) > unknown:
             raise self.fail(
                 life.name,

@@ -8,7 +8,7 @@ from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING
 
-from spot.core.inbox import Delivery
+from spot.core.data.inbox import Delivery
 from spot.core.link import Link
 from tests.simulation.connections import LEAVE, Connection
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from spot.core.cluster import Cluster
-from spot.core.history import History
-from spot.core.inbox import Delivery, Notice
+from spot.core.data.inbox import Delivery, Notice
+from spot.core.data.replay_buffer import History
 from spot.core.link import Link
-from spot.core.registry import HostedTopic
+from spot.core.node import NodeCore
+from spot.core.topics.registry import HostedTopic
 from tests.simulation.connections import LEAVE
 from tests.simulation.driver import Driver
 from tests.simulation.network import Network
@@ -75,7 +75,7 @@ class Node(Driver):
         self.closing = False
         self.off = self.frozen = self.held = False
         wall = self.wall()
-        self.cluster = Cluster(
+        self.core = NodeCore(
             self.plan.config,
             self.name,
             wall,
@@ -83,7 +83,7 @@ class Node(Driver):
             self.random.random,
             lambda: self.random.getrandbits(63) | 1,
         )
-        traffic = self.cluster.traffic
+        traffic = self.core.traffic
         order = traffic.publish
         order_together = traffic.publish_together
 
@@ -129,10 +129,10 @@ class Node(Driver):
         for topic in self.plan.topics:
             self.create(topic)
         for endpoint in self.plan.peers:
-            self.cluster.add_peer(endpoint, now)
+            self.core.add_peer(endpoint, now)
         for name in self.plan.names:
             self.oracle.subscribed(self, name)
-            self.cluster.subscribe(name, pattern="*" in name)
+            self.core.subscribe(name, pattern="*" in name)
         self.serve()
 
     def wall(self) -> int:
@@ -159,21 +159,21 @@ class Node(Driver):
         if self.is_still:
             self.network.at(self.network.now + RETRY_S, lambda: self._drain(life, until))
             return
-        links = self.cluster.nodes
+        links = self.core.nodes
         if any(link.has_unsent for link in links.values()) and self.network.now < until:
             self.network.at(self.network.now + RETRY_S, lambda: self._drain(life, until))
             return
         for connection in self.network.connections_of(self.name):
             connection.disturb(LEAVE, self.network.now)
         self.oracle.leaving(self)
-        self.cluster.leave()
+        self.core.leave()
         self.act()
         self._depart(life, until)
 
     def _depart(self, life: int, until: float) -> None:
         if self.life != life or not self.listening:
             return
-        if self.is_still or (self.cluster.nodes and self.network.now < until):
+        if self.is_still or (self.core.nodes and self.network.now < until):
             self.network.at(self.network.now + RETRY_S / 4, lambda: self._depart(life, until))
             return
         self.stop()
@@ -194,15 +194,15 @@ class Node(Driver):
 
     def take_all(self) -> None:
         """Takes what there is, as ``recv`` does."""
-        inbox = self.cluster.traffic.inbox
+        inbox = self.core.traffic.inbox
         if self.taken is None and not inbox.items:
             return
         now = self.network.now
         while True:
             if self.taken is not None:
                 taken, self.taken = self.taken, None
-                self.cluster.traffic.taken(taken, now)
-            item = self.cluster.traffic.take()
+                self.core.traffic.taken(taken, now)
+            item = self.core.traffic.take()
             if item is None:
                 break
             if isinstance(item, Notice):
@@ -214,27 +214,27 @@ class Node(Driver):
 
     def create(self, topic: str) -> bool:
         """Hosts a topic, unless a node that is up does (EEXIST)."""
-        registry = self.cluster.traffic.registry
+        registry = self.core.traffic.registry
         if topic in registry.local or any(
             host.link is not None for host in registry.remote.get(topic, {}).values()
         ):
             return False
-        hosted = self.cluster.create_topic(topic, self.wall())
+        hosted = self.core.create_topic(topic, self.wall())
         self.oracle.created(self, hosted)
         self.act()
         return True
 
     def destroy(self, topic: str) -> None:
-        hosted = self.cluster.traffic.registry.local.get(topic)
+        hosted = self.core.traffic.registry.local.get(topic)
         if hosted is None:
             return
         self.oracle.destroyed(self, hosted)
-        self.cluster.destroy_topic(hosted, self.network.now)
+        self.core.destroy_topic(hosted, self.network.now)
         self.act()
 
     def subscribe(self, name: str, last: int) -> None:
         self.oracle.subscribed(self, name)
-        cluster = self.cluster
+        cluster = self.core
         if cluster.subscribe(name, pattern="*" in name, last=last):
             for link in cluster.nodes.values():
                 self.confirming[cluster.ping(link)] = (link, name)
@@ -242,7 +242,7 @@ class Node(Driver):
 
     def _confirm(self) -> None:
         """Subscriptions are in force at a host when the ping that followed them was answered."""
-        cluster = self.cluster
+        cluster = self.core
         for nonce in [nonce for nonce in self.confirming if nonce not in cluster.pings]:
             link, name = self.confirming.pop(nonce)
             if cluster.nodes.get(link.node) is link:
@@ -254,28 +254,28 @@ class Node(Driver):
         self.confirming = {
             nonce: asked for nonce, asked in self.confirming.items() if asked[1] != name
         }
-        self.cluster.unsubscribe(name, pattern="*" in name)
+        self.core.unsubscribe(name, pattern="*" in name)
         self.act()
 
     def add_peer(self, endpoint: str) -> None:
-        if endpoint in self.cluster.removed:
-            self.cluster.readmit(endpoint)
+        if endpoint in self.core.removed:
+            self.core.readmit(endpoint)
             return
-        if endpoint not in self.cluster.dials:
+        if endpoint not in self.core.dials:
             self.oracle.added(self, endpoint)
-            self.cluster.add_peer(endpoint, self.network.now)
+            self.core.add_peer(endpoint, self.network.now)
             self.serve()
 
     def remove_peer(self, endpoint: str) -> None:
-        if self.cluster.knows_peer(endpoint):
-            self.cluster.remove_peer(endpoint, self.network.now)
+        if self.core.knows_peer(endpoint):
+            self.core.remove_peer(endpoint, self.network.now)
             self.act()
 
     def set_hwm(self, sndhwm: int, rcvhwm: int) -> None:
         self.oracle.note(self.name, f"sets its limits to {sndhwm} and {rcvhwm}")
         self.sndhwm_max = max(sndhwm, self.sndhwm_max)
         self.rcvhwm_max = max(rcvhwm, self.rcvhwm_max)
-        self.cluster.set_hwm(sndhwm, rcvhwm)
+        self.core.set_hwm(sndhwm, rcvhwm)
         self.act()
 
     def publish(self, topic: str, count: int, size: int) -> None:
@@ -300,7 +300,7 @@ class Node(Driver):
         """A few messages to each topic hosted here in one flush, as far as there is room."""
         if self.blocked is not None or self.closing:
             return
-        traffic = self.cluster.traffic
+        traffic = self.core.traffic
         hosted = list(traffic.registry.local.values())
         room = min((self._room(topic.name) or 0 for topic in hosted), default=0)
         if not room:
@@ -322,7 +322,7 @@ class Node(Driver):
     def _limit(self, topic: str) -> int:
         """The largest payload that may be published (EMSGSIZE)."""
         limit = self.plan.config.max_message_bytes
-        registry = self.cluster.traffic.registry
+        registry = self.core.traffic.registry
         remote = None if topic in registry.local else registry.host_of(topic)
         if remote is None or remote.link is None:
             return limit
@@ -332,12 +332,12 @@ class Node(Driver):
         """None where the call would raise, as nobody hosts the topic, or its host is lost or has no
         quorum.
         """
-        traffic = self.cluster.traffic
+        traffic = self.core.traffic
         hosted = traffic.registry.local.get(topic)
         if hosted is not None:
             return None if traffic.refusing else traffic.room(hosted)
         remote = traffic.registry.host_of(topic)
-        if remote is None or remote.link is None or remote.node in self.cluster.minorities:
+        if remote is None or remote.link is None or remote.node in self.core.minorities:
             return None
         return traffic.room_to(remote)
 
@@ -345,7 +345,7 @@ class Node(Driver):
         blocked = self.blocked
         assert blocked is not None
         now = self.network.now
-        traffic = self.cluster.traffic
+        traffic = self.core.traffic
         while blocked.payloads:
             room = self._room(blocked.topic)
             if room is None:
@@ -368,7 +368,7 @@ class Node(Driver):
         self.blocked = None
 
     def _order(self, topic: str, payloads: list[bytes]) -> None:
-        traffic = self.cluster.traffic
+        traffic = self.core.traffic
         hosted = traffic.registry.local.get(topic)
         traffic.counters.publishes += len(payloads)
         if hosted is not None:
@@ -394,4 +394,4 @@ class Node(Driver):
         self.network.at(self.network.now + RETRY_S, retry)
 
     def link_to(self, node: str) -> Link | None:
-        return self.cluster.nodes.get(node) if self.listening else None
+        return self.core.nodes.get(node) if self.listening else None

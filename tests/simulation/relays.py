@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from spot.core.codec import RELAYS_MAX
+from spot.core.wire.codec import RELAYS_MAX
 from tests.simulation.plan import Plan
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ def _name_of(endpoint: str) -> str:
 
 def reached_by(node: Node, nodes: dict[str, Node]) -> set[str]:
     """Whom a node reaches over its links and over at most so many relays."""
-    found = set(node.cluster.nodes)
+    found = set(node.core.nodes)
     nearest = found
     for _ in range(RELAYS_MAX):
         relays = [nodes[name] for name in nearest if nodes[name].plan.config.relay]
-        nearest = {name for relay in relays for name in relay.cluster.nodes} - found
+        nearest = {name for relay in relays for name in relay.core.nodes} - found
         found |= nearest
     return found - {node.name}
 
@@ -65,7 +65,7 @@ def relayed_up_to(stream: Stream, lives: Iterable[Life]) -> int:
     """How much of a stream each relay that passes it on has got at the least."""
     heads = [len(stream.payloads)]
     for life in lives:
-        relayed = life.node.cluster.traffic.registry.relayed.get((stream.topic, stream.node))
+        relayed = life.node.core.traffic.registry.relayed.get((stream.topic, stream.node))
         if relayed is not None and relayed.epoch == stream.epoch and relayed.is_begun:
             heads.append(relayed.head)
     return min(heads)

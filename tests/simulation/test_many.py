@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 
 from spot.core.link import Link
-from spot.core.medley import Medley
-from spot.core.registry import HostedTopic
+from spot.core.topics.registry import HostedTopic
+from spot.core.wire.multi_batch import Medley
 from tests.simulation.catching import assert_caught
 from tests.simulation.node import Node
 from tests.simulation.oracle import Violation
@@ -26,14 +26,14 @@ def test_random_schedules_with_many_topics_hold_every_guarantee(start: int) -> N
     medleys = 0
 
     def counts(node: Node) -> None:
-        receive = node.cluster.traffic.on_medley
+        receive = node.core.traffic.on_medley
 
         def count(link: Link, medley: Medley) -> None:
             nonlocal medleys
             medleys += 1
             receive(link, medley)
 
-        node.cluster.traffic.on_medley = count  # type: ignore[method-assign]
+        node.core.traffic.on_medley = count  # type: ignore[method-assign]
 
     for seed in range(start, start + 20):
         try:
@@ -51,7 +51,7 @@ def test_schedule_that_once_broke_a_guarantee() -> None:
 
 def mixes_topics_up(node: Node) -> None:
     """Payloads of one topic go out under the number of another."""
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     receive = traffic.on_medley
 
     def wrong(link: Link, medley: Medley) -> None:
@@ -62,7 +62,7 @@ def mixes_topics_up(node: Node) -> None:
 
 def counts_no_gaps(node: Node) -> None:
     """What does not follow is taken for what does."""
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     receive = traffic.on_medley
 
     def wrong(link: Link, medley: Medley) -> None:
@@ -77,7 +77,7 @@ def counts_no_gaps(node: Node) -> None:
 
 
 def drops_the_last(node: Node) -> None:
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     order = traffic.publish_together
 
     def wrong(topics: Sequence[HostedTopic], payloads: Sequence[bytes]) -> int:
@@ -94,7 +94,7 @@ def drops_the_last(node: Node) -> None:
 
 def remembers_for_ever(node: Node) -> None:
     """Streams are taken as they were when they were first looked at."""
-    registry = node.cluster.traffic.registry
+    registry = node.core.traffic.registry
 
     class Wrong(type(registry)):  # type: ignore[misc]
         version = property(lambda self: 0, lambda self, value: None)
@@ -103,7 +103,7 @@ def remembers_for_ever(node: Node) -> None:
 
 
 def gives_each_topic_all_the_room(node: Node) -> None:
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     order = traffic.publish_together
 
     def wrong(topics: Sequence[HostedTopic], payloads: Sequence[bytes]) -> int:

@@ -8,11 +8,11 @@ from functools import partial
 import pytest
 
 from spot.config import Config
-from spot.core.batches import Chunk
-from spot.core.catchup import Subscriber
-from spot.core.codec import Sender, TopicEntry
+from spot.core.data.replay import Subscriber
 from spot.core.link import Link
-from spot.core.registry import Relayed, RemoteTopic
+from spot.core.topics.registry import Relayed, RemoteTopic
+from spot.core.wire.batches import Chunk
+from spot.core.wire.codec import Sender, TopicEntry
 from tests.simulation.node import Node
 from tests.simulation.oracle import Violation
 from tests.simulation.plan import Action, NodePlan, Plan
@@ -48,7 +48,7 @@ def test_schedules_that_once_broke_a_guarantee(seed: int) -> None:
 
 
 def gives_up_what_it_dropped(node: Node) -> None:
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
 
     def wrong(subscriber: Subscriber, topic: Relayed, at: int, after: Chunk | None) -> None:
         traffic._lose(subscriber, topic, topic.head if after is None else after.first - 1)
@@ -57,7 +57,7 @@ def gives_up_what_it_dropped(node: Node) -> None:
 
 
 def says_another_host(node: Node) -> None:
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     entry_of = traffic.entry_of
 
     def wrong(topic: Relayed) -> TopicEntry:
@@ -67,12 +67,12 @@ def says_another_host(node: Node) -> None:
 
 
 def drops_publishes(node: Node) -> None:
-    node.cluster.traffic.pass_on = lambda *what: None  # type: ignore[method-assign]
+    node.core.traffic.pass_on = lambda *what: None  # type: ignore[method-assign]
 
 
 def forwards_twice(node: Node) -> None:
     """Under a life that the publisher never had, as its own number would be known."""
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     pass_on = traffic.pass_on
 
     def wrong(link: Link, topic_id: int, sender: Sender, chunk: Chunk) -> Chunk | None:
@@ -83,7 +83,7 @@ def forwards_twice(node: Node) -> None:
 
 
 def forgets_to_withdraw(node: Node) -> None:
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     offer = traffic._offer
 
     def wrong(host: str, links: list[Link], why: str) -> None:
@@ -94,7 +94,7 @@ def forgets_to_withdraw(node: Node) -> None:
 
 
 def numbers_anew(node: Node) -> None:
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     relay_head = traffic.relay_head
 
     def wrong(source: RemoteTopic, head: int, asked: int) -> None:
@@ -141,7 +141,7 @@ def gone_behind_a_hub(tune: Tune | None = None) -> tuple[bool, int]:
     reached: list[bool] = []
 
     def look() -> None:
-        reached.append("host" in world.nodes["reader"].cluster.views.view.reachable)
+        reached.append("host" in world.nodes["reader"].core.views.view.reachable)
 
     world.network.at(4.9, look)
     world.run()

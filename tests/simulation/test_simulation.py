@@ -14,14 +14,14 @@ from time import monotonic
 import pytest
 
 from spot.config import Config
-from spot.core import codec
-from spot.core.batches import Batch
-from spot.core.catchup import Subscriber
-from spot.core.dial import Dial
-from spot.core.inbox import Delivery, Inbox, Notice
+from spot.core.data.inbox import Delivery, Inbox, Notice
+from spot.core.data.replay import Subscriber
 from spot.core.link import Link
-from spot.core.registry import HostedTopic, Way
-from spot.core.stream import Position
+from spot.core.membership.dial import Dial
+from spot.core.topics.position import Position
+from spot.core.topics.registry import HostedTopic, Way
+from spot.core.wire import codec
+from spot.core.wire.batches import Batch
 from tests.simulation.catching import assert_caught
 from tests.simulation.node import Node
 from tests.simulation.oracle import Violation
@@ -152,7 +152,7 @@ def forgets_what_was_announced(node: Node) -> None:
         def get(self, *key: object) -> set[str]:
             return set()
 
-    node.cluster.traffic.subscriptions.told = Forgetful()
+    node.core.traffic.subscriptions.told = Forgetful()
 
 
 def test_topic_that_begins_after_a_subscription_comes_from_its_first_message() -> None:
@@ -202,7 +202,7 @@ def test_new_subscription_begins_although_the_old_one_waits_for_credit(last: int
 
 def _deliver_wrongly(node: Node, change: Callable[[Inbox, Delivery], list[Delivery]]) -> None:
     """Now and then something else reaches the inbox than what the core delivered."""
-    inbox = node.cluster.traffic.inbox
+    inbox = node.core.traffic.inbox
 
     class Wrong(Inbox):
         __slots__ = ()
@@ -213,7 +213,7 @@ def _deliver_wrongly(node: Node, change: Callable[[Inbox, Delivery], list[Delive
                 Inbox.deliver(self, each)
 
     assert not inbox.items
-    node.cluster.traffic.inbox = Wrong()
+    node.core.traffic.inbox = Wrong()
 
 
 def repeats(node: Node) -> None:
@@ -235,7 +235,7 @@ def reorders(node: Node) -> None:
 
     # Without an application that reads at once, there is an order to change.
     node.lag = max(node.lag, 0.02)
-    inbox = node.cluster.traffic.inbox
+    inbox = node.core.traffic.inbox
     assert not inbox.items
 
     class Wrong(Inbox):
@@ -245,7 +245,7 @@ def reorders(node: Node) -> None:
             for each in behind(self, delivery):
                 Inbox.deliver(self, each)
 
-    node.cluster.traffic.inbox = Wrong()
+    node.core.traffic.inbox = Wrong()
 
 
 def invents(node: Node) -> None:
@@ -268,7 +268,7 @@ def hides_losses(node: Node) -> None:
 
 
 def counts_unknown_as_none_missed(node: Node) -> None:
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
 
     class Wrong(Inbox):
         __slots__ = ()
@@ -287,7 +287,7 @@ def tells_nobody(node: Node) -> None:
         def notify(self, notice: Notice) -> None:
             return
 
-    node.cluster.traffic.inbox = Wrong()
+    node.core.traffic.inbox = Wrong()
 
 
 def tells_twice(node: Node) -> None:
@@ -298,7 +298,7 @@ def tells_twice(node: Node) -> None:
             Inbox.notify(self, notice)
             node.network.at(node.network.now + 0.01, lambda: Inbox.notify(self, notice))
 
-    node.cluster.traffic.inbox = Wrong()
+    node.core.traffic.inbox = Wrong()
 
 
 def tells_too_early(node: Node) -> None:
@@ -309,46 +309,46 @@ def tells_too_early(node: Node) -> None:
             Inbox.notify(self, notice)
             self.items.rotate(1)
 
-    node.cluster.traffic.inbox = Wrong()
+    node.core.traffic.inbox = Wrong()
 
 
 def trusts_silence(node: Node) -> None:
-    tick = node.cluster.tick
+    tick = node.core.tick
 
     def wrong(now: float) -> None:
-        for link in node.cluster.links.values():
+        for link in node.core.links.values():
             link.heard_at = now
         tick(now)
 
-    node.cluster.tick = wrong  # type: ignore[method-assign]
+    node.core.tick = wrong  # type: ignore[method-assign]
 
 
 def cries_wolf(node: Node) -> None:
-    tick = node.cluster.tick
+    tick = node.core.tick
 
     def wrong(now: float) -> None:
-        for link in list(node.cluster.nodes.values()):
+        for link in list(node.core.nodes.values()):
             if node.random.random() < 0.01:
-                node.cluster.lost(link.conn, "silent", now)
+                node.core.lost(link.conn, "silent", now)
         tick(now)
 
-    node.cluster.tick = wrong  # type: ignore[method-assign]
+    node.core.tick = wrong  # type: ignore[method-assign]
 
 
 def accuses_after_its_own_sleep(node: Node) -> None:
-    node.cluster._excuse = lambda late, now: None  # type: ignore[method-assign]
+    node.core._excuse = lambda late, now: None  # type: ignore[method-assign]
 
 
 def never_beats(node: Node) -> None:
-    node.cluster._beat = lambda link, now: None  # type: ignore[method-assign]
+    node.core._beat = lambda link, now: None  # type: ignore[method-assign]
 
 
 def overlooks_ends(node: Node) -> None:
-    node.cluster.lost = lambda conn, why, now: None  # type: ignore[method-assign]
+    node.core.lost = lambda conn, why, now: None  # type: ignore[method-assign]
 
 
 def never_backs_off(node: Node) -> None:
-    add = node.cluster.add_peer
+    add = node.core.add_peer
 
     def wrong(endpoint: str, now: float) -> Dial:
         dial = add(endpoint, now)
@@ -356,11 +356,11 @@ def never_backs_off(node: Node) -> None:
         dial.backoff._most = dial.backoff._first
         return dial
 
-    node.cluster.add_peer = wrong  # type: ignore[method-assign]
+    node.core.add_peer = wrong  # type: ignore[method-assign]
 
 
 def dials_once(node: Node) -> None:
-    call = node.cluster._dial
+    call = node.core._dial
 
     def wrong(dial: Dial, now: float) -> None:
         if dial.attempts < 3:
@@ -368,64 +368,64 @@ def dials_once(node: Node) -> None:
         else:
             dial.due = now + 1000.0
 
-    node.cluster._dial = wrong  # type: ignore[method-assign]
+    node.core._dial = wrong  # type: ignore[method-assign]
 
 
 def keeps_two_links(node: Node) -> None:
     def wrong(link: Link, now: float) -> None:
-        del node.cluster.links[link.conn]
+        del node.core.links[link.conn]
 
-    node.cluster._withdraw = wrong  # type: ignore[method-assign]
+    node.core._withdraw = wrong  # type: ignore[method-assign]
 
 
 def forgets_subscriptions(node: Node) -> None:
     links = iter(range(1000))
-    tell = node.cluster._tell_interest
-    node.cluster._tell_interest = lambda link: (  # type: ignore[method-assign]
+    tell = node.core._tell_interest
+    node.core._tell_interest = lambda link: (  # type: ignore[method-assign]
         tell(link) if next(links) < 3 else None
     )
 
 
 def forgets_topics(node: Node) -> None:
-    announce = node.cluster._announce_all
+    announce = node.core._announce_all
 
     def wrong(link: Link) -> None:
         if node.random.random() < 0.9:
             announce(link)
         else:
-            node.cluster.effects.control(link, codec.encode_topics((), complete=True))
+            node.core.effects.control(link, codec.encode_topics((), complete=True))
 
-    node.cluster._announce_all = wrong  # type: ignore[method-assign]
+    node.core._announce_all = wrong  # type: ignore[method-assign]
 
 
 def overdraws_credit(node: Node) -> None:
-    take = node.cluster.take_sends
+    take = node.core.take_sends
 
     def wrong(now: float) -> list[tuple[bytes, tuple[bytes, ...]]]:
-        for link in node.cluster.nodes.values():
+        for link in node.core.nodes.values():
             link.limit_msgs += 1
         return take(now)
 
-    node.cluster.take_sends = wrong  # type: ignore[method-assign]
+    node.core.take_sends = wrong  # type: ignore[method-assign]
 
 
 def queues_without_bound(node: Node) -> None:
-    node.cluster.traffic.room = lambda topic: 1000  # type: ignore[method-assign]
+    node.core.traffic.room = lambda topic: 1000  # type: ignore[method-assign]
 
 
 def loses_publishes(node: Node) -> None:
-    steer = node.cluster.traffic.steer_publishes
+    steer = node.core.traffic.steer_publishes
 
     def wrong(node_id: str, *, again: Way | None = None) -> None:
-        for outbox in node.cluster.traffic.outboxes.get(node_id, {}).values():
+        for outbox in node.core.traffic.outboxes.get(node_id, {}).values():
             outbox.kept.clear()
         steer(node_id, again=again)
 
-    node.cluster.traffic.steer_publishes = wrong  # type: ignore[method-assign,assignment]
+    node.core.traffic.steer_publishes = wrong  # type: ignore[method-assign,assignment]
 
 
 def orders_publishes_twice(node: Node) -> None:
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     link_up = traffic.link_up
 
     def wrong(link: Link) -> None:
@@ -437,7 +437,7 @@ def orders_publishes_twice(node: Node) -> None:
 
 
 def settles_what_it_did_not_order(node: Node) -> None:
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     receive = traffic.on_publish
 
     def wrong(link: Link, batch: Batch, now: float) -> None:
@@ -449,26 +449,26 @@ def settles_what_it_did_not_order(node: Node) -> None:
 
 
 def hides_a_restart(node: Node) -> None:
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     traffic.lose_publishes = lambda node, count: None  # type: ignore[method-assign]
 
 
 def replays_twice(node: Node) -> None:
     """It asks for the last message again, and takes it."""
-    tell = node.cluster._tell_interest
+    tell = node.core._tell_interest
 
     def wrong(link: Link) -> None:
-        for by_node in node.cluster.traffic.subscriptions.positions.values():
+        for by_node in node.core.traffic.subscriptions.positions.values():
             position = by_node.get(link.node)
             if position is not None and position.last:
                 position.last -= 1
         tell(link)
 
-    node.cluster._tell_interest = wrong  # type: ignore[method-assign]
+    node.core._tell_interest = wrong  # type: ignore[method-assign]
 
 
 def _begin_elsewhere(node: Node, where: Callable[[HostedTopic, int], int]) -> None:
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     begin = traffic._begin
 
     def wrong(link: Link, topic: HostedTopic, epoch: int, last: int) -> int:
@@ -488,7 +488,7 @@ def goes_live_without_replay(node: Node) -> None:
 
 
 def replay_drops_the_tail(node: Node) -> None:
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     read = traffic._read_on
 
     def wrong(subscriber: Subscriber, topic: HostedTopic, most: int) -> int:
@@ -503,7 +503,7 @@ def replay_drops_the_tail(node: Node) -> None:
 
 def live_overtakes_replay(node: Node) -> None:
     """What is published during a replay is sent at once."""
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     behind = traffic._falls_behind
 
     def wrong(subscriber: Subscriber, topic: HostedTopic, first: int) -> None:
@@ -519,11 +519,11 @@ def live_overtakes_replay(node: Node) -> None:
 
 
 def never_replays(node: Node) -> None:
-    node.cluster.traffic.replay = lambda now: None  # type: ignore[method-assign]
+    node.core.traffic.replay = lambda now: None  # type: ignore[method-assign]
 
 
 def counts_one_too_few(node: Node) -> None:
-    traffic = node.cluster.traffic
+    traffic = node.core.traffic
     position_of = traffic._position
 
     class Wrong(Position):
@@ -543,19 +543,19 @@ def counts_one_too_few(node: Node) -> None:
 
 
 def drops_what_is_needed(node: Node) -> None:
-    node.cluster.traffic._needing = lambda history: []  # type: ignore[method-assign]
+    node.core.traffic._needing = lambda history: []  # type: ignore[method-assign]
 
 
 def dies_of_a_stranger(node: Node) -> None:
-    stranger = node.cluster._stranger
+    stranger = node.core._stranger
 
     def wrong(conn: bytes, parts: tuple[bytes, ...], now: float) -> None:
         if parts and parts[0][:1] not in (b"\x01", b"\x03", b"\x04"):
-            for link in list(node.cluster.nodes.values()):
-                node.cluster.lost(link.conn, "closed", now)
+            for link in list(node.core.nodes.values()):
+                node.core.lost(link.conn, "closed", now)
         stranger(conn, parts, now)
 
-    node.cluster._stranger = wrong  # type: ignore[method-assign]
+    node.core._stranger = wrong  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(

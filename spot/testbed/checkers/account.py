@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from spot.core.patterns import Pattern
+from spot.core.topics.patterns import Pattern
 from spot.testbed.evidence import Evidence
 from spot.testbed.history import Life, Record
 from spot.testbed.topology import NodeSpec

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spot.core.backoff import Backoff
+from spot.core.membership.backoff import Backoff
 from tests.faulty.programs.faulty import play
 
 WAIT_S = 0.02

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from spot.core.cluster import Cluster
 from spot.core.link import Link
+from spot.core.node import NodeCore
 from tests.faulty.programs.faulty import play
 
 _known: set[str] = set()
-_tell_interest = Cluster._tell_interest
+_tell_interest = NodeCore._tell_interest
 
 
-def tell_interest(cluster: Cluster, link: Link) -> None:
+def tell_interest(core: NodeCore, link: Link) -> None:
     """Tells a peer what this node subscribes to, and only the first time."""
     if link.node not in _known:
         _known.add(link.node)
-        _tell_interest(cluster, link)
+        _tell_interest(core, link)
 
 
 if __name__ == "__main__":
-    Cluster._tell_interest = tell_interest  # type: ignore[assignment, method-assign]
+    NodeCore._tell_interest = tell_interest  # type: ignore[assignment, method-assign]
     play()

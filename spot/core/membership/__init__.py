@@ -1,0 +1,1 @@
+"""Who the peers are: greeting, liveness, dials, the view, failover, what nodes announce."""

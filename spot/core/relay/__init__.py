@@ -1,0 +1,1 @@
+"""What a relay does: offering nodes, following their topics, passing messages on."""

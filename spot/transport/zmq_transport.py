@@ -1,0 +1,470 @@
+"""The one file that knows zmq: sockets, addresses, monitor events, and what ends a connection.
+
+A node has one ROUTER, which binds and dials. Every dial gets a routing id that nobody can guess,
+libzmq's own reconnecting is off, and a ZAP handler is installed so that libzmq refuses at
+once whoever does not speak its protocol with a socket type that fits. Not thread-safe: the
+driver's lock guards every call but ``poll_fds``.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import stat
+import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import zmq
+from zmq import zmq_poll
+
+from spot.config import Config
+from spot.core.effects import Frame
+from spot.core.membership.liveness import greeting_timeout
+from spot.endpoint import Endpoint
+from spot.errors import AddressInUse, EndpointExists, InvalidArgument
+from spot.transport.tcp_info import bytes_received
+from spot.transport.unauthenticated import Strangers
+
+HANDSHAKE_MS = 1000
+FRAME_SLACK_BYTES = 1 << 20
+SOCKETS_MAX = 65_000
+UNBIND_S = 0.5
+ZAP_DOMAIN = b"spot"
+# Plain numbers: the enums cost more than the calls that they are for.
+_EVENTS = int(zmq.EVENTS)
+_POLLIN = int(zmq.POLLIN)
+_NOBLOCK = int(zmq.NOBLOCK)
+_SNDMORE = int(zmq.SNDMORE)
+# zmq_socket_monitor(3). (zmq.utils.monitor would import asyncio for it: 17 ms a process.)
+_MONITOR_EVENT = struct.Struct("=Hi")
+
+_MONITORED = (
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_CONNECTED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CLOSED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+
+class _SharedContext:
+    """One zmq context a process, so that nodes reach one another by inproc; with its ZAP
+    handler.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._abandoned: list[zmq.Context[zmq.Socket[bytes]]] = []
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def get(self) -> zmq.Context[zmq.Socket[bytes]]:
+        with self._lock:
+            if self._context is None:
+                context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+                context.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
+                handler = context.socket(zmq.REP)
+                handler.bind("inproc://zeromq.zap.01")
+                threading.Thread(
+                    target=_answer_zap, args=(handler,), name="spot-zap", daemon=True
+                ).start()
+                self._context = context
+            return self._context
+
+    def _after_fork(self) -> None:
+        # A context can't be ended in a child: its threads are the parent's. It is kept, unused.
+        if self._context is not None:
+            self._abandoned.append(self._context)
+        self._context = None
+        self._lock = threading.Lock()
+
+
+def _answer_zap(handler: zmq.Socket[bytes]) -> None:
+    """Lets every connection in that speaks ZMTP: that a handler exists is what shuts others out."""
+    while True:
+        try:
+            request = handler.recv_multipart()
+            request_id = request[1] if len(request) > 1 else b""
+            handler.send_multipart([b"1.0", request_id, b"200", b"OK", b"", b""])
+        except zmq.ZMQError:
+            return
+
+
+_shared = _SharedContext()
+
+
+class Transport:
+    """The sockets of one node."""
+
+    def __init__(self, config: Config) -> None:
+        self._socket = _shared.get().socket(zmq.ROUTER)
+        sock = self._socket
+        sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        sock.setsockopt(zmq.RECONNECT_IVL, -1)
+        sock.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+        sock.setsockopt(zmq.CONNECT_TIMEOUT, HANDSHAKE_MS)
+        sock.setsockopt(zmq.MAXMSGSIZE, config.max_message_bytes + FRAME_SLACK_BYTES)
+        sock.setsockopt(zmq.SNDHWM, 0)
+        sock.setsockopt(zmq.LINGER, 0)
+        sock.setsockopt(zmq.BACKLOG, 512)
+        sock.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
+        sock.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        sock.setsockopt(zmq.TCP_KEEPALIVE_IDLE, config.keepalive_idle)
+        sock.setsockopt(zmq.TCP_KEEPALIVE_INTVL, config.keepalive_interval)
+        sock.setsockopt(zmq.TCP_KEEPALIVE_CNT, config.keepalive_count)
+        # zmq.Socket's methods of these names do more than is needed, a message at a time.
+        plain: Any = super(zmq.Socket, sock)
+        self._send = plain.send
+        self._recv = plain.recv
+        self._polled = [(sock, _POLLIN)]
+        self._monitor = sock.get_monitor_socket(_MONITORED)
+        self._monitor_fd = int(self._monitor.getsockopt(zmq.FD))
+        self._socket_fd = int(sock.getsockopt(zmq.FD))
+        self._bound: dict[str, str] = {}
+        self._address_of: dict[bytes, str] = {}
+        self._dial_to: dict[str, bytes] = {}
+        self._conn_of: dict[int, bytes] = {}
+        self._fd_of: dict[bytes, int] = {}
+        self._closed_fds: set[int] = set()
+        self._received: dict[bytes, int] = {}
+        self._ended: list[tuple[bytes, str]] = []
+        self.strangers = Strangers(
+            greeting_timeout(config.peer_timeout) + 1,
+            is_quiet=config.log_level in ("error", "critical"),
+        )
+        # A descriptor that was never asked for input may not tell of the first.
+        self.read_monitor()
+
+    @property
+    def poll_fds(self) -> tuple[int, int]:
+        """The descriptors to poll for reading: those of the socket and of its monitor."""
+        return self._socket_fd, self._monitor_fd
+
+    # Endpoints
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return tuple(self._bound.values())
+
+    def is_bound(self, address: str) -> bool:
+        """Whether it is an address of this node. It must not be dialled: libzmq keeps what was
+        bound and what was dialled by its text, and ends all of the same text at once.
+        """
+        return address in self._bound.values()
+
+    def bind(self, endpoint: Endpoint) -> str:
+        """Binds, and returns the endpoint with its port resolved."""
+        if endpoint.text in self._bound or endpoint.text in self._bound.values():
+            raise EndpointExists(
+                f"this node is bound to {endpoint.text} already", endpoint=endpoint.text
+            )
+        if endpoint.transport == "ipc":
+            _check_path(endpoint)
+        address = endpoint.text
+        if endpoint.transport == "tcp":
+            address = f"tcp://{_bindable(endpoint)}:{endpoint.port or '*'}"
+        self._end_dial_to(address)
+        self._socket.setsockopt(zmq.IPV6, int(endpoint.is_ipv6))
+        try:
+            self._socket.bind(address)
+        except zmq.ZMQError as error:
+            raise _bind_error(endpoint, error) from error
+        resolved = self._socket.getsockopt(zmq.LAST_ENDPOINT)
+        assert isinstance(resolved, bytes)
+        found = resolved.rstrip(b"\0").decode()
+        any_port = endpoint.transport == "tcp" and endpoint.port == 0
+        self._bound[found if any_port else endpoint.text] = found
+        return found
+
+    def connect(self, conn: bytes, address: str) -> bytes | None:
+        """Dials an address without names in it. None when begun; else the dial that leads there.
+
+        Raises OSError when libzmq refuses the address.
+        """
+        other = self._dial_to.get(address)
+        if other is not None:
+            return other
+        self._socket.setsockopt(zmq.IPV6, int("[" in address))
+        self._socket.setsockopt(zmq.CONNECT_ROUTING_ID, conn)
+        try:
+            self._socket.connect(address)
+        except zmq.ZMQError as error:
+            raise OSError(error.errno, error.strerror) from error
+        self._address_of[conn] = address
+        self._dial_to[address] = conn
+        return None
+
+    def disconnect(self, conn: bytes) -> None:
+        """Ends a dial. The connection goes with one of the next calls on the socket."""
+        address = self._address_of.pop(conn, None)
+        if address is None:
+            return
+        if self._dial_to.get(address) == conn:
+            del self._dial_to[address]
+        with suppress(zmq.ZMQError):
+            self._socket.disconnect(address)
+
+    def _end_dial_to(self, address: str) -> None:
+        """What is dialled there is not to be this node itself."""
+        conn = self._dial_to.get(address)
+        if conn is not None and conn not in self._fd_of:
+            self.disconnect(conn)
+            self._ended.append((conn, "this node binds that endpoint itself"))
+
+    def _unbind(self) -> None:
+        """libzmq closes listeners in a thread of its own, and tells the monitor when it has."""
+        open_still = set(self._bound.values())
+        for text in self._bound.values():
+            try:
+                self._socket.unbind(text)
+            except zmq.ZMQError:
+                open_still.discard(text)
+            if text.startswith("inproc:"):
+                open_still.discard(text)
+        until = time.monotonic() + UNBIND_S
+        while open_still and time.monotonic() < until:
+            if self._monitor.poll(10):
+                head, endpoint = self._monitor.recv_multipart()
+                if _MONITOR_EVENT.unpack(head)[0] == zmq.EVENT_CLOSED:
+                    open_still.discard(endpoint.decode(errors="replace"))
+
+    # Frames
+
+    def has_input(self) -> bool:
+        """Whether ``receive`` has something. Also lets libzmq do what it had put off."""
+        # Quicker than to get EVENTS, for which pyzmq makes an enum of the option.
+        return bool(zmq_poll(self._polled, 0))
+
+    def receive(self) -> tuple[bytes, Frame] | None:
+        """The next frame and its connection; None when there is none, or one to be ignored."""
+        try:
+            head = self._recv(_NOBLOCK, False)
+        except zmq.Again:
+            return None
+        if not head.more:
+            return None  # the rest of a message of which an interrupted call took the head
+        conn = head.bytes
+        frame = self._recv(0, False)
+        parts: list[bytes] = [frame.bytes]
+        first = frame
+        while frame.more:
+            frame = self._recv(0, False)
+            parts.append(frame.buffer)
+        if conn not in self._fd_of and not self._attribute(conn, first):
+            return None
+        return conn, tuple(parts)
+
+    def _attribute(self, conn: bytes, frame: zmq.Frame) -> bool:
+        """Notes which descriptor a connection has. False if that was closed meanwhile."""
+        try:
+            fd = int(frame.get(zmq.SRCFD))
+        except (zmq.ZMQError, ValueError):
+            self._fd_of[conn] = -1
+            return True
+        self.read_monitor()
+        if fd in self._closed_fds:
+            return False
+        self._fd_of[conn] = fd
+        self._conn_of[fd] = conn
+        return True
+
+    def send(self, conn: bytes, parts: Frame) -> bool:
+        """False if there is no such connection (any more)."""
+        try:
+            self._send(conn, _SNDMORE | _NOBLOCK)
+        except zmq.ZMQError:
+            return False
+        last = len(parts) - 1
+        for at, part in enumerate(parts):
+            self._send(part, _SNDMORE if at < last else 0)
+        return True
+
+    # Ends of connections
+
+    def read_monitor(self) -> None:
+        """Takes note of connections made and ended; ``take_ended`` hands out the latter."""
+        while int(self._monitor.getsockopt(_EVENTS)) & _POLLIN:
+            head, endpoint = self._monitor.recv_multipart()
+            kind, fd = _MONITOR_EVENT.unpack(head)
+            address = endpoint.decode(errors="replace")
+            if kind == zmq.EVENT_ACCEPTED:
+                self._forget_fd(fd)
+                self.strangers.accept(fd, address, time.monotonic())
+            elif kind == zmq.EVENT_CONNECTED:
+                self._forget_fd(fd)
+                conn = self._dial_to.get(address)
+                if conn is not None:
+                    self._conn_of[fd] = conn
+                    self._fd_of[conn] = fd
+            elif kind == zmq.EVENT_DISCONNECTED:
+                self._on_disconnected(fd)
+            elif kind == zmq.EVENT_CLOSED:
+                conn = self._dial_to.get(address)
+                if conn is not None and conn not in self._fd_of:
+                    self._ended.append((conn, "connection refused"))
+
+    def _forget_fd(self, fd: int) -> None:
+        self._closed_fds.discard(fd)
+        self.strangers.forget(fd)
+        stale = self._conn_of.pop(fd, None)
+        if stale is not None:
+            self._ended.append((stale, "closed"))
+
+    def _on_disconnected(self, fd: int) -> None:
+        stranger = self.strangers.forget(fd)
+        conn = self._conn_of.pop(fd, None)
+        if conn is not None:
+            self._ended.append((conn, "closed"))
+            return
+        self._closed_fds.add(fd)
+        if stranger is not None:
+            self.strangers.refused += 1
+            self.strangers.tell(stranger, "it ended without a greeting of SPOT")
+
+    def tell_stranger(self, conn: bytes, why: str) -> None:
+        """The core has refused what came on an accepted connection."""
+        stranger = self.strangers.find(self._fd_of.get(conn, -1))
+        if stranger is not None:
+            self.strangers.tell(stranger, why)
+
+    def end_strangers(self, now: float, is_link: Callable[[bytes], bool]) -> None:
+        """Ends connections that were accepted and did not become links in time."""
+        self.strangers.end_overdue(now, lambda fd: is_link(self._conn_of.get(fd, b"")))
+
+    @property
+    def ended(self) -> bool:
+        """Whether ``take_ended`` has something."""
+        return bool(self._ended)
+
+    def take_ended(self) -> list[tuple[bytes, str]]:
+        """Connections that ended, with the reason. What they sent before has to be read first."""
+        ended = self._ended
+        if ended:
+            self._ended = []
+            for conn, _ in ended:
+                self.forget(conn)
+        return ended
+
+    def forget(self, conn: bytes) -> None:
+        """Nothing more is wanted of a connection."""
+        fd = self._fd_of.pop(conn, None)
+        if fd is not None and self._conn_of.get(fd) == conn:
+            del self._conn_of[fd]
+        self._received.pop(conn, None)
+        self.disconnect(conn)
+
+    def progressed(self, conn: bytes) -> bool:
+        """Whether bytes arrived on a connection since this was last asked.
+
+        libzmq hands over a frame when it is complete, which on a slow link takes longer than a
+        peer may be silent. The kernel counts what has arrived (TCP_INFO, Linux).
+        """
+        fd = self._fd_of.get(conn, -1)
+        received = bytes_received(fd) if fd >= 0 else None
+        if received is None:
+            return False
+        before = self._received.get(conn)
+        self._received[conn] = received
+        return before is not None and received != before
+
+    def close(self) -> None:
+        """Ends all connections. The ports are free when it returns, and the files of ipc gone."""
+        self._unbind()
+        for text in self._bound.values():
+            _remove_path(text)
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=0)
+
+
+def numeric_address(endpoint: Endpoint) -> str | None:
+    """The address to dial if no name has to be looked up for it, else None."""
+    if endpoint.transport != "tcp":
+        return endpoint.text
+    try:
+        ipaddress.ip_address(endpoint.host.partition("%")[0])
+    except ValueError:
+        return None
+    return _tcp_address(endpoint.host, endpoint.port)
+
+
+def look_up(endpoint: Endpoint) -> str:
+    """Resolves the name of a tcp endpoint; IPv4 first. May block for seconds; raises OSError."""
+    found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    found.sort(key=lambda item: item[0] != socket.AF_INET)
+    return _tcp_address(str(found[0][4][0]), endpoint.port)
+
+
+def _tcp_address(host: str, port: int) -> str:
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+
+
+def _bindable(endpoint: Endpoint) -> str:
+    if endpoint.host == "*":
+        return "*"
+    if endpoint.is_ipv6:
+        return f"[{endpoint.host}]"
+    try:
+        found = socket.getaddrinfo(endpoint.host, None, socket.AF_INET, socket.SOCK_STREAM)
+    except OSError:
+        return endpoint.host  # the name of an interface, perhaps
+    return str(found[0][4][0])
+
+
+def _bind_error(endpoint: Endpoint, error: zmq.ZMQError) -> AddressInUse | InvalidArgument:
+    text = endpoint.text
+    if error.errno == errno.EADDRINUSE:
+        return AddressInUse(
+            f"can't bind {text}: the address is in use. Stop what listens there, "
+            "or bind another port (0 takes any free one)",
+            endpoint=text,
+        )
+    return InvalidArgument(
+        f"can't bind {text}: {error.strerror}. It must be an address of this machine", endpoint=text
+    )
+
+
+def _check_path(endpoint: Endpoint) -> None:
+    """libzmq removes what stands where an ipc socket is to be, whatever it is."""
+    path = endpoint.name
+    if _is_listening(path):
+        raise AddressInUse(
+            f"can't bind {endpoint.text}: another process listens there. Choose another path",
+            endpoint=endpoint.text,
+        )
+    if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise InvalidArgument(
+            f"can't bind {endpoint.text}: what stands there is no socket. Choose another path",
+            endpoint=endpoint.text,
+        )
+    if not path.startswith("@") and not os.path.isdir(os.path.dirname(path) or "."):
+        raise InvalidArgument(
+            f"can't bind {endpoint.text}: there is no directory {os.path.dirname(path)!r}. "
+            "Make it, or choose another path",
+            endpoint=endpoint.text,
+        )
+
+
+def _remove_path(endpoint: str) -> None:
+    """Removes the file of an ipc socket of this node, which libzmq leaves behind."""
+    transport, _, path = endpoint.partition("://")
+    if transport == "ipc" and not path.startswith("@") and not _is_listening(path):
+        with suppress(OSError):
+            os.unlink(path)
+
+
+def _is_listening(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
