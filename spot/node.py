@@ -58,7 +58,7 @@ class Spot(
                 self.cluster_add(endpoint)
             with self._driver.lock:
                 for name in config.subscribe:
-                    self._core.subscribe(name, pattern="*" in name)
+                    self._core.announcer.subscribe(name, pattern="*" in name)
                 self._driver.turns.act()
         except BaseException:
             self._driver.shut()
@@ -129,10 +129,8 @@ class Spot(
         try:
             with driver.lock:
                 driver.flush_lanes()
-                links = self._core.nodes
-                driver.wait(
-                    lambda: not any(link.has_unsent for link in links.values()), until, closing=True
-                )
+                links = self._core.links.by_node
+                driver.wait(lambda: not self._core.unsent(), until, closing=True)
                 self._core.leave()
                 driver.turns.act()
                 driver.wait(lambda: not links, until, closing=True)

@@ -42,7 +42,6 @@ class Calls:
         self._node_id = node_id
         self._driver = Driver(config, node_id)
         self._core = self._driver.core
-        self._traffic = self._driver.core.traffic
 
     def _wait(self, ready: Callable[[], Found], until: float | None) -> Found:
         """Lock held. As the driver's; raises CalledOff when the caller has gone."""

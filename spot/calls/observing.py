@@ -21,9 +21,9 @@ class ObservingCalls(ReceivingCalls):
         with self._driver.lock:
             self._driver.check_open()
             self._driver.flush_lanes()
-            strangers = self._driver.transport.strangers.refused
+            refused = self._driver.transport.strangers.refused
             waiting = [message.data for message in (*self._current, *self._staged)]
-            return self._core.metrics(strangers=strangers, waiting=waiting)
+            return self._core.metrics(refused=refused, waiting=waiting)
 
     def events(self, timeout: float | None = None) -> Generator[Event, None, None]:
         """Iterates over what happens to links, hosts, topics and the view from this call on.
@@ -62,7 +62,7 @@ class ObservingCalls(ReceivingCalls):
         """Who can be reached now, whether that is a quorum, and which topics are in conflict."""
         with self._driver.lock:
             self._driver.check_open()
-            return self._core.views.view
+            return self._core.failover.views.view
 
     def set_hwm(self, sndhwm: int, rcvhwm: int) -> None:
         """Sets the message limits of existing and future queues."""

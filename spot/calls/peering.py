@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from spot.calls.base import Calls, deadline
-from spot.core.membership.sync import Sync
+from spot.core.membership.barriers import Sync
 from spot.endpoint import parse_endpoint
 from spot.errors import HostUnreachable, PeerExists, PeerNotFound, TimedOut
 from spot.message import Peer
@@ -35,11 +35,11 @@ class PeeringCalls(Calls):
         until = deadline(timeout)
         with driver.lock:
             driver.check_open()
-            if endpoint in self._core.removed:
-                self._core.readmit(endpoint)
+            if endpoint in self._core.handshake.removed:
+                self._core.peers.readmit(endpoint)
                 return
-            if self._core.knows_peer(endpoint):
-                dials = self._core.dials.values()
+            if self._core.peers.knows(endpoint):
+                dials = self._core.dials.by_endpoint.values()
                 added = any(endpoint in (dial.endpoint, dial.node) for dial in dials)
                 how = "was added before" if added else "has dialled this node"
                 raise PeerExists(
@@ -48,7 +48,7 @@ class PeeringCalls(Calls):
                     endpoint=endpoint,
                 )
             parse_endpoint(endpoint)
-            dial = self._core.add_peer(endpoint, time.monotonic())
+            dial = self._core.peers.add(endpoint, time.monotonic())
             driver.readers.wake()
             if timeout is None:
                 return
@@ -71,11 +71,11 @@ class PeeringCalls(Calls):
         with driver.lock:
             driver.check_open()
             self._check_peer(endpoint)
-            self._core.remove_peer(endpoint, time.monotonic())
+            self._core.peers.remove(endpoint, time.monotonic())
             driver.turns.act()
 
     def _check_peer(self, endpoint: str) -> None:
-        if not self._core.knows_peer(endpoint):
+        if not self._core.peers.knows(endpoint):
             raise PeerNotFound(f"no peer {endpoint!r}: see peers()", endpoint=endpoint)
 
     def cluster_sync(self, timeout: float | None = 1.0) -> dict[str, frozenset[str]]:
@@ -90,23 +90,26 @@ class PeeringCalls(Calls):
         driver = self._driver
         with driver.lock:
             driver.check_open()
-            sync = self._core.start_sync()
+            sync = self._core.barriers.start_sync()
             try:
                 driver.turns.act()
                 self._wait(
-                    lambda: not self._core.sync_answers(sync)[1] and not self._core.is_awaiting(),
+                    lambda: (
+                        not self._core.barriers.answers(sync)[1]
+                        and not self._core.barriers.is_awaiting()
+                    ),
                     until,
                 )
                 return self._sync_result(sync, timeout)
             finally:
-                self._core.end_sync(sync)
+                self._core.barriers.end_sync(sync)
 
     def _sync_result(self, sync: Sync, timeout: float | None) -> dict[str, frozenset[str]]:
-        answers, missing = self._core.sync_answers(sync)
+        answers, missing = self._core.barriers.answers(sync)
         if missing:
             why = {
                 dial.endpoint: dial.last_error
-                for dial in self._core.dials.values()
+                for dial in self._core.dials.by_endpoint.values()
                 if not dial.is_linked
             }
             named = (f"{who} ({why[who]})" if why.get(who) else who for who in missing)
@@ -125,20 +128,20 @@ class PeeringCalls(Calls):
         with driver.lock:
             driver.check_open()
             self._check_peer(endpoint)
-            link = self._core.linked_peer(endpoint)
+            link = self._core.peers.linked(endpoint)
             if link is None:
                 return False
-            nonce = self._core.ping(link)
+            nonce = self._core.barriers.ping(link)
             driver.turns.act()
-            self._wait(lambda: nonce not in self._core.pings, until)
+            self._wait(lambda: nonce not in self._core.barriers.pings, until)
             return (
-                nonce not in self._core.pings
+                nonce not in self._core.barriers.pings
                 and link.is_up
-                and (self._core.nodes.get(link.node) is link)
+                and (self._core.links.by_node.get(link.node) is link)
             )
 
     def peers(self) -> tuple[Peer, ...]:
         """The configured endpoints, then the nodes that dialled us without being configured."""
         with self._driver.lock:
             self._driver.check_open()
-            return self._core.peers()
+            return self._core.peers.describe()

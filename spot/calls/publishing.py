@@ -209,11 +209,11 @@ class PublishingCalls(Calls):
 
     def _check_host_takes(self, topic: str, size: int) -> None:
         """Lock held. The host of a REMOTE topic would end the link at more than its limit."""
-        if topic in self._traffic.registry.local:
+        if topic in self._core.registry.local:
             return
-        remote = self._traffic.registry.host_of(topic)
-        if remote is not None and remote.link is not None and size > remote.way.bytes_max:
-            limit = remote.way.bytes_max
+        remote = self._core.registry.host_of(topic)
+        if remote is not None and remote.link is not None and size > remote.path.bytes_max:
+            limit = remote.path.bytes_max
             raise MessageTooLarge(
                 f"the message has {size} bytes, max_message_bytes of node {remote.node}, "
                 f"which hosts topic {topic!r}, is {limit}",
@@ -241,27 +241,27 @@ class PublishingCalls(Calls):
         self._tell_unknown(topic)
         if room > 0:
             return room
-        hosted = self._traffic.registry.local.get(topic)
+        hosted = self._core.registry.local.get(topic)
         if hosted is not None and self._config.overflow == "catch-up":
-            self._traffic.set_aside_full(hosted, time.monotonic())
+            self._core.replay.set_aside_full(hosted, time.monotonic())
             return max(1, self._room(topic))
         slow = self._full_queue(topic)
         raise QueueFull(
             f"topic {topic!r}: the queue for {slow} is full "
-            f"({self._traffic.sndhwm} messages, 16 MiB). "
+            f"({self._core.context.sndhwm} messages, 16 MiB). "
             "Publish slower, or raise sndhwm",
             topic=topic,
-            limit=self._traffic.sndhwm,
+            limit=self._core.context.sndhwm,
             node=slow,
         )
 
     def _tell_unknown(self, topic: str) -> None:
         """Lock held. Raises once a restart of the topic's host, if publishes may be lost in it."""
-        registry = self._traffic.registry
+        registry = self._core.registry
         remote = None if topic in registry.local else registry.host_of(topic)
         if remote is None or remote.link is None:
             return
-        unknown = self._traffic.unknown.pop(remote.node, 0)
+        unknown = self._core.remote.unknown.pop(remote.node, 0)
         if unknown:
             error = HostUnreachable(
                 f"node {remote.node}, which hosts topic {topic!r}, has restarted: nobody knows "
@@ -274,27 +274,28 @@ class PublishingCalls(Calls):
             raise error
 
     def _full_queue(self, topic: str) -> str:
-        hosted = self._traffic.registry.local.get(topic)
+        hosted = self._core.registry.local.get(topic)
         if hosted is not None:
-            for link in hosted.links:
-                if link.room(self._traffic.sndhwm) == 0:
+            peers = [(each, each.link) for each in hosted.subscribers]
+            for subscriber, link in peers:
+                if link is not None and subscriber.room(self._core.context.sndhwm) == 0:
                     return link.node
-            for link in hosted.links:
-                # It reads in a history that has no room left.
-                if hosted in link.lacks and not link.aside:
+            for subscriber, link in peers:
+                # It reads in a replay buffer that has no room left.
+                if link is not None and hosted in subscriber.cursors and not subscriber.aside:
                     return link.node
             return self._node_id
-        remote = self._traffic.registry.host_of(topic)
+        remote = self._core.registry.host_of(topic)
         return remote.node if remote is not None else "its host"
 
     def _room(self, topic: str) -> int:
         """Lock held. Room for a topic less what its lane holds. Raises if nobody hosts it."""
-        registry = self._traffic.registry
+        registry = self._core.registry
         hosted = registry.local.get(topic)
         if hosted is not None:
-            if self._traffic.refusing:
+            if self._core.context.refusing:
                 self._raise_no_quorum(topic)
-            room = self._traffic.room(hosted)
+            room = self._core.hosting.room(hosted)
         else:
             remote = registry.host_of(topic)
             if remote is None:
@@ -307,7 +308,7 @@ class PublishingCalls(Calls):
                     node=node,
                     reason="unreachable",
                 )
-            if remote.node in self._core.minorities:
+            if remote.node in self._core.failover.minorities:
                 raise NoQuorum(
                     f"topic {topic!r}: its host, node {remote.node}, reaches no majority of its "
                     "members and refuses publishes. It takes them again when it does",
@@ -315,7 +316,7 @@ class PublishingCalls(Calls):
                     node=remote.node,
                     reason="minority",
                 )
-            room = self._traffic.room_to(remote)
+            room = self._core.remote.room(remote)
         lane = self._lane_of.get(topic)
         if lane is None or lane.hosted is not hosted:
             lane = self._lane_of[topic] = Lane(topic, hosted)
@@ -323,7 +324,7 @@ class PublishingCalls(Calls):
         return room - len(lane.buffer)
 
     def _raise_no_quorum(self, topic: str) -> None:
-        view = self._core.views.view
+        view = self._core.failover.views.view
         reached = view.members & (view.reachable | {view.node})
         needed = majority(len(view.members))
         error = NoQuorum(
@@ -339,8 +340,8 @@ class PublishingCalls(Calls):
         raise error
 
     def _raise_no_host(self, topic: str) -> None:
-        routed = self._traffic.registry.routes.get(topic)
-        if routed is not None and routed not in self._core.nodes:
+        routed = self._core.registry.routes.get(topic)
+        if routed is not None and routed not in self._core.links.by_node:
             return
         raise TopicNotFound(f"no topic {topic!r}: nobody hosts it", topic=topic)
 
@@ -354,14 +355,15 @@ class PublishingCalls(Calls):
         with driver.lock:
             driver.check_open()
             driver.flush_lanes()
-            nodes = self._core.nodes
-            sent = self._wait(lambda: not any(link.has_unsent for link in nodes.values()), until)
-            nonces = [self._core.ping(link) for link in nodes.values()] if sent else []
+            core = self._core
+            sent = self._wait(lambda: not core.unsent(), until)
+            links = core.links.by_node.values() if sent else ()
+            nonces = [core.barriers.ping(link) for link in links]
             driver.turns.act()
-            pings = self._core.pings
+            pings = core.barriers.pings
             if not sent or not self._wait(lambda: not any(n in pings for n in nonces), until):
                 slow = sorted(
-                    {link.node for link in nodes.values() if link.has_unsent}
+                    {link.node for link in core.unsent()}
                     | {pings[nonce].node for nonce in nonces if nonce in pings}
                 )
                 raise TimedOut(

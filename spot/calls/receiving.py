@@ -17,7 +17,7 @@ from itertools import islice
 
 from spot.calls.base import Calls, deadline
 from spot.config import Config
-from spot.core.data.inbox import Delivery, Notice
+from spot.core.data.inbox import Delivery, MultiDelivery, Notice
 from spot.errors import Closed, HostUnreachable, InvalidArgument
 from spot.message import Message
 
@@ -29,7 +29,7 @@ class ReceivingCalls(Calls):
         super().__init__(config, node_id)
         self._current = self._driver.current
         self._staged: deque[Message] = deque()
-        self._taken: Delivery | None = None
+        self._taken: Delivery | MultiDelivery | None = None
         self._ready_fd = -1
 
     def recv(self, timeout: float | None = None) -> Message | None:
@@ -68,7 +68,7 @@ class ReceivingCalls(Calls):
         return message
 
     def _has_input(self) -> bool:
-        return bool(self._traffic.inbox.items or self._current or self._staged)
+        return bool(self._core.inbox.items or self._current or self._staged)
 
     def _next_message(self) -> Message | None:
         """Lock held. Raises a notice; decodes the next delivery; None if there is nothing."""
@@ -96,7 +96,7 @@ class ReceivingCalls(Calls):
         if self._taken is not None:
             taken, self._taken = self._taken, None
             now = time.monotonic()
-            self._traffic.taken(taken, now)
+            self._core.taken(taken, now)
             if self._core.effects.touched or now >= self._core.deadline:
                 self._driver.turns.act()
 
@@ -136,7 +136,7 @@ class ReceivingCalls(Calls):
     def _gather(self, found: list[Message], most: int) -> bool:
         """Lock held. Moves what is there to ``found``; raises a notice that stands before it."""
         current = self._current if self._ready_fd < 0 else self._staged
-        inbox = self._traffic.inbox
+        inbox = self._core.inbox
         while True:
             # Others pop without the lock: each message goes to who pops it. None is no message.
             with suppress(IndexError):
@@ -156,7 +156,7 @@ class ReceivingCalls(Calls):
 
     def _open_next(self) -> list[Message]:
         """Lock held. The messages of the next delivery, none if there is none; raises a notice."""
-        item = self._traffic.take()
+        item = self._core.take()
         if isinstance(item, Notice):
             self._signal_ready()
             raise _unreachable(item) from None
@@ -204,7 +204,7 @@ class ReceivingCalls(Calls):
         """Lock held. Brings the descriptor in line with what ``recv(0)`` would do."""
         if self._ready_fd < 0:
             return
-        if self._staged or self._traffic.inbox.items or self._driver.closing:
+        if self._staged or self._core.inbox.items or self._driver.closing:
             os.eventfd_write(self._ready_fd, 1)
         else:
             try:

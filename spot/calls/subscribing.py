@@ -31,20 +31,20 @@ class SubscribingCalls(Calls):
         driver = self._driver
         with driver.lock:
             driver.check_open()
-            registry = self._traffic.registry
+            registry = self._core.registry
             known = topic in registry.local or topic in registry.remote
-            if not known and not self._core.has_peers:
+            if not known and not self._core.peers.any:
                 raise TopicNotFound(
                     f"no topic {topic!r}, and no peers that could host it: "
                     "create it, or add a peer with cluster_add",
                     topic=topic,
                 )
-            if not self._core.subscribe(topic, pattern=False, last=last):
+            if not self._core.announcer.subscribe(topic, pattern=False, last=last):
                 return
             host = registry.listened(topic)
             if not known:
                 # Whoever creates it later knows of this subscription by then.
-                self._confirm(list(self._core.nodes.values()))
+                self._confirm(list(self._core.links.by_node.values()))
             elif host is not None and host.link is not None:
                 self._confirm([host.link])
             else:
@@ -60,19 +60,19 @@ class SubscribingCalls(Calls):
         driver = self._driver
         with driver.lock:
             driver.check_open()
-            if self._core.subscribe(pattern, pattern=True):
-                self._confirm(list(self._core.nodes.values()))
+            if self._core.announcer.subscribe(pattern, pattern=True):
+                self._confirm(list(self._core.links.by_node.values()))
 
     def _confirm(self, links: list[Link]) -> None:
-        pings = self._core.pings
-        nonces = [self._core.ping(link) for link in links]
+        pings = self._core.barriers.pings
+        nonces = [self._core.barriers.ping(link) for link in links]
         self._driver.turns.act()
         if nonces:
             until = time.monotonic() + self._config.sync_timeout
             self._wait(
                 lambda: (
                     not any(nonce in pings for nonce in nonces)
-                    and not any(link.awaiting for link in links)
+                    and not self._core.barriers.is_awaiting(links)
                 ),
                 until,
             )
@@ -91,7 +91,7 @@ class SubscribingCalls(Calls):
     def _unsubscribe(self, name: str, *, pattern: bool) -> None:
         with self._driver.lock:
             self._driver.check_open()
-            if not self._core.unsubscribe(name, pattern=pattern):
+            if not self._core.announcer.unsubscribe(name, pattern=pattern):
                 raise NotSubscribed(f"not subscribed to {name!r}", topic=name)
             self._driver.turns.act()
 
@@ -110,13 +110,13 @@ class SubscribingCalls(Calls):
         driver = self._driver
         with driver.lock:
             driver.check_open()
-            registry = self._traffic.registry
+            registry = self._core.registry
             if topic not in registry.local:
                 raise TopicNotFound(f"this node hosts no topic {topic!r}", topic=topic)
 
             def enough() -> bool:
                 hosted = registry.local.get(topic)
-                return hosted is not None and len(hosted.links) + hosted.local >= count
+                return hosted is not None and len(hosted.subscribers) + hosted.local >= count
 
             if not self._wait(enough, until):
                 raise TimedOut(

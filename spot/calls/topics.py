@@ -33,7 +33,7 @@ class TopicCalls(Calls):
         driver = self._driver
         with driver.lock:
             driver.check_open()
-            registry = self._traffic.registry
+            registry = self._core.registry
             if topic in registry.local:
                 raise TopicExists(
                     f"topic {topic!r} is hosted by this node already: publish to it, or "
@@ -51,7 +51,7 @@ class TopicCalls(Calls):
                     )
             # What was published to a host elsewhere goes there.
             driver.lanes.order()
-            self._core.create_topic(topic, time.time_ns(), history_bytes, standby=standby)
+            self._core.announcer.create_topic(topic, time.time_ns(), history_bytes, standby=standby)
             driver.lanes.retire()
             driver.turns.act()
 
@@ -63,16 +63,16 @@ class TopicCalls(Calls):
         driver = self._driver
         with driver.lock:
             driver.check_open()
-            hosted = self._traffic.registry.local.get(topic)
+            hosted = self._core.registry.local.get(topic)
             if hosted is None:
-                if topic in self._traffic.registry.remote:
+                if topic in self._core.registry.remote:
                     raise InvalidArgument(
                         f"topic {topic!r} is REMOTE: only its host can destroy it", topic=topic
                     )
                 raise TopicNotFound(f"no topic {topic!r}", topic=topic)
             self._driver.lanes.of_topic.pop(topic, None)
             driver.lanes.order()
-            self._core.destroy_topic(hosted, time.monotonic())
+            self._core.announcer.destroy_topic(hosted, time.monotonic())
             driver.turns.act()
 
     def topic_route(
@@ -107,12 +107,12 @@ class TopicCalls(Calls):
         with driver.lock:
             driver.check_open()
             self._check_routable(topic, set(), True)
-            peers_before = set(core.nodes)
-            added = [named for named in endpoints if not core.knows_peer(named)]
+            peers_before = set(core.links.by_node)
+            added = [named for named in endpoints if not core.peers.knows(named)]
             for named in added:
                 parse_endpoint(named)
             for named in added:
-                core.add_peer(named, time.monotonic())
+                core.peers.add(named, time.monotonic())
             driver.turns.act()
             try:
                 self._wait(lambda: self._synced_link(endpoint), until)
@@ -134,7 +134,7 @@ class TopicCalls(Calls):
                 raise
             link = links[at]
             assert link is not None
-            core.route(topic, endpoints, at, link.node, time.monotonic())
+            core.failover.route(topic, endpoints, at, link.node, time.monotonic())
             driver.turns.act()
 
     def _first_host(
@@ -142,14 +142,14 @@ class TopicCalls(Calls):
     ) -> int | None:
         """Which of the named hosts is to be the first: the one that serves already, if it lives."""
         nodes = [link.node if link is not None else None for link in links]
-        routed = self._traffic.registry.routes.get(topic)
+        routed = self._core.registry.routes.get(topic)
         if routed is not None and routed in nodes and not replace:
             return nodes.index(routed)
         return next((at for at, link in enumerate(links) if link is not None), None)
 
     def _check_routable(self, topic: str, named: set[str], replace: bool) -> None:
         """Whether the topic may be routed to these nodes."""
-        registry = self._traffic.registry
+        registry = self._core.registry
         if topic in registry.local:
             raise TopicExists(
                 f"topic {topic!r} is LOCAL: it can't be routed, unless topic_destroy ends it first",
@@ -163,7 +163,7 @@ class TopicCalls(Calls):
             if host.link is not None and not host.standby
         }
         routed = registry.routes.get(topic)
-        if routed is not None and routed in self._core.nodes:
+        if routed is not None and routed in self._core.links.by_node:
             hosts.add(routed)
         others = sorted(hosts - named)
         if others:
@@ -175,43 +175,45 @@ class TopicCalls(Calls):
             )
 
     def _synced_link(self, endpoint: str) -> Link | None:
-        link = self._core.linked_peer(endpoint)
-        return link if link is not None and link.synced else None
+        link = self._core.peers.linked(endpoint)
+        if link is None or not self._core.announced[link].synced:
+            return None
+        return link
 
     def _why_not(self, endpoint: str) -> str:
-        dial = self._core.dials.get(endpoint)
+        dial = self._core.dials.by_endpoint.get(endpoint)
         return (dial.last_error if dial is not None else None) or "no greeting came"
 
     def _forget_dial(self, endpoint: str, peers_before: set[str]) -> None:
         """Takes back the endpoint of a route that failed. Who was a peer before stays one."""
-        dial = self._core.dials.get(endpoint)
+        dial = self._core.dials.by_endpoint.get(endpoint)
         if dial is None:
             return
         if dial.node in peers_before:
-            self._core.remove_dial(dial)
+            self._core.dials.remove(dial)
         else:
-            self._core.remove_peer(endpoint, time.monotonic())
+            self._core.peers.remove(endpoint, time.monotonic())
             if dial.node is not None:
-                self._core.readmit(dial.node)
+                self._core.peers.readmit(dial.node)
         self._driver.turns.act()
 
     def topic_exists(self, topic: str) -> bool:
         """Whether the topic is hosted here or was announced by a peer."""
         with self._driver.lock:
             self._driver.check_open()
-            return topic in self._traffic.registry.local or topic in self._traffic.registry.remote
+            return topic in self._core.registry.local or topic in self._core.registry.remote
 
     def topic_is_local(self, topic: str) -> bool:
         """Whether the topic is hosted here."""
         with self._driver.lock:
             self._driver.check_open()
-            return topic in self._traffic.registry.local
+            return topic in self._core.registry.local
 
     def list_topics(self) -> list[str]:
         """All topics, LOCAL and REMOTE, sorted."""
         with self._driver.lock:
             self._driver.check_open()
-            return sorted(self._traffic.registry.names())
+            return sorted(self._core.registry.names())
 
 
 def _checked_hosts(endpoint: str, backups: Iterable[str]) -> tuple[str, ...]:

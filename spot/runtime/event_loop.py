@@ -14,7 +14,7 @@ import os
 import time
 
 from spot.core.effects import Frame
-from spot.core.membership.liveness import lateness
+from spot.core.membership.timing import lateness
 from spot.core.node import NodeCore
 from spot.runtime.event_log import Telling
 from spot.runtime.publish_buffers import Lanes
@@ -90,7 +90,7 @@ class Turns:
         """
         core = self._core
         transport = self._transport
-        inbox = core.traffic.inbox
+        inbox = core.inbox
         now = time.monotonic()
         left = FRAMES_PER_TURN
         more = ready or transport.has_input()
@@ -179,8 +179,8 @@ class Turns:
                 dials, effects.dials = effects.dials, []
                 for conn, endpoint in dials:
                     self.dialling.dial(conn, endpoint, now, self.act)
-        if effects.strangers:
-            strangers, effects.strangers = effects.strangers, []
+        if effects.unnamed_refusals:
+            strangers, effects.unnamed_refusals = effects.unnamed_refusals, []
             for conn, why in strangers:
                 self._transport.tell_stranger(conn, why)
         if effects.events:

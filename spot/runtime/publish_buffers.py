@@ -11,7 +11,7 @@ import os
 from collections import deque
 
 from spot.core.node import NodeCore
-from spot.core.topics.registry import HostedTopic
+from spot.core.topics.hosted_topic import HostedTopic
 from spot.runtime.wakeups import Readers
 
 LANE_MSGS = 1000
@@ -88,9 +88,8 @@ class Lanes:
     ) -> int:
         """Lock held. Orders what these lanes of LOCAL topics held, and empties the lists."""
         count = len(payloads)
-        traffic = self._core.traffic
-        traffic.counters.publishes += count
-        room = traffic.publish_together(topics, payloads)
+        self._core.counters.publishes += count
+        room = self._core.hosting.publish_across(topics, payloads)
         # It is room for all of them.
         limit = min(LANE_MSGS, room // len(lanes))
         if limit < LANE_MSGS:
@@ -105,25 +104,25 @@ class Lanes:
 
     def order_now(self, lane: Lane, batch: list[bytes]) -> None:
         """Lock held. Gives a batch its order, after what the lane held before."""
-        traffic = self._core.traffic
-        traffic.counters.publishes += len(batch)
+        core = self._core
+        core.counters.publishes += len(batch)
         hosted = lane.hosted
         if hosted is not None:
-            if traffic.registry.local.get(lane.topic) is hosted:
-                traffic.publish(hosted, batch)
-                self._limit(lane, traffic.room(hosted))
+            if core.registry.local.get(lane.topic) is hosted:
+                core.hosting.publish(hosted, batch)
+                self._limit(lane, core.hosting.room(hosted))
             else:
-                traffic.counters.dropped_msgs += len(batch)
+                core.counters.dropped_msgs += len(batch)
             return
-        remote = traffic.registry.host_of(lane.topic)
+        remote = core.registry.host_of(lane.topic)
         if remote is None:
-            traffic.counters.publish_unknown += len(batch)
-        elif remote.link is None and remote.node in self._core.nodes:
+            core.counters.publish_unknown += len(batch)
+        elif remote.link is None and remote.node in core.links.by_node:
             # It is back, and hasn't announced the topic.
-            traffic.lose_publishes(remote.node, len(batch))
+            core.remote.lose(remote.node, len(batch))
         else:
-            traffic.publish_remote(remote, batch)
-            self._limit(lane, 0 if remote.link is None else traffic.room_to(remote))
+            core.remote.publish(remote, batch)
+            self._limit(lane, 0 if remote.link is None else core.remote.room(remote))
 
     def _limit(self, lane: Lane, room: int) -> None:
         """Lock held. The lane takes so many without looking again."""
@@ -137,7 +136,7 @@ class Lanes:
 
         So does that to any topic while there is no quorum.
         """
-        refusing = self._core.traffic.refusing
+        refusing = self._core.context.refusing
         for lane in [lane for lane in self.of_topic.values() if refusing or lane.hosted is None]:
             del self.of_topic[lane.topic]
 

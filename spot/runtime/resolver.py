@@ -58,7 +58,7 @@ class Dialling:
         threading.Thread(target=resolve, name="spot-resolve", daemon=True).start()
 
     def _connect(self, conn: bytes, address: str, now: float) -> None:
-        if conn not in self._core.links:
+        if conn not in self._core.links.by_conn:
             return
         if self._transport.is_bound(address):
             self._core.itself(conn, now)

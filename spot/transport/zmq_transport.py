@@ -25,7 +25,7 @@ from zmq import zmq_poll
 
 from spot.config import Config
 from spot.core.effects import Frame
-from spot.core.membership.liveness import greeting_timeout
+from spot.core.membership.timing import greeting_timeout
 from spot.endpoint import Endpoint
 from spot.errors import AddressInUse, EndpointExists, InvalidArgument
 from spot.transport.tcp_info import bytes_received

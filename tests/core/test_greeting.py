@@ -72,7 +72,7 @@ def with_fields(fields: object) -> bytes:
 @examples(200)
 @given(hello=HELLOS)
 def test_hello_roundtrip(hello: Hello) -> None:
-    # A node must know the other exactly: its id, its life, and the credit that it gives.
+    # A node must know the other exactly: its id, its incarnation, and the credit that it gives.
     body = body_of(hello.encode())
     assert decode_hello(body) == hello
     assert versions_of(body) == (hello.version_low, hello.version_high)

@@ -180,18 +180,18 @@ def test_interrupt_as_recv_hands_out_loses_nothing(host: Spot, client: Spot) -> 
     for data in (b"1", b"2", b"3"):
         host.publish("t", data)
     wait_until(lambda: client.metrics().inbox_msgs == 3)
-    release = client._traffic.take
+    release = client._core.take
 
     def take() -> object:
         signal.raise_signal(signal.SIGINT)
         return release()
 
-    client._traffic.take = take  # type: ignore[method-assign, assignment]
+    client._core.take = take  # type: ignore[method-assign, assignment]
     with pytest.raises(KeyboardInterrupt):
         client.recv(5)
     with pytest.raises(KeyboardInterrupt):
         client.recv_many(10, 5)
-    client._traffic.take = release  # type: ignore[method-assign]
+    client._core.take = release  # type: ignore[method-assign]
     assert [message.data for message in receive(client, 3)] == [b"1", b"2", b"3"]
 
 

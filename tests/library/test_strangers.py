@@ -216,7 +216,7 @@ def test_stranger_with_the_routing_id_of_a_link_does_not_take_it(
     busy: Callable[[], None], host: Spot, client: Spot
 ) -> None:
     """A routing id that is taken must not hand a link over to who claims it."""
-    taken = [bytes(conn) for conn in (*host._core.links, *client._core.links)]
+    taken = [bytes(conn) for conn in (*host._core.links.by_conn, *client._core.links.by_conn)]
     with zmq.Context() as context:
         for conn in taken:
             with context.socket(zmq.DEALER) as stranger:
@@ -344,7 +344,7 @@ def test_greeting_that_is_never_confirmed_ends(busy: Callable[[], None], host: S
                 stranger.send(hello({**HELLO, "node": f"evil-{at}"}))
             stays(lambda: [peer.node for peer in host.peers()] == ["client"], 0.5)
             busy()
-        wait_until(lambda: len(host._core.links) == 1, 10)
+        wait_until(lambda: len(host._core.links.by_conn) == 1, 10)
 
 
 def test_port_that_runs_out_of_descriptors_recovers(make_node: MakeNode, host: Spot) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from random import Random
 
-from spot.core.membership.liveness import greeting_timeout, lateness
+from spot.core.membership.timing import greeting_timeout, lateness
 from spot.core.node import NodeCore
 from tests.simulation.connections import End, Frame
 from tests.simulation.network import Network
@@ -203,7 +203,7 @@ class Driver:
             effects.events = []
             for event in events:
                 self.oracle.happened(self, event)
-        effects.strangers.clear()
+        effects.unnamed_refusals.clear()
         effects.rerouted = False
         self.oracle.check_queues(self)
 

@@ -86,7 +86,7 @@ class Faults:
         if not node.listening:
             return
         node.frozen = node.held = False
-        peers = list(node.core.nodes)
+        peers = list(node.core.links.by_node)
         node.stop()
         if silent:
             for peer in peers:
@@ -119,7 +119,7 @@ class Faults:
             return
         node.frozen, node.held = frozen, not frozen
         connections = self._disturb(node, lasts)
-        for peer in list(node.core.nodes):
+        for peer in list(node.core.links.by_node):
             self._deadlines.expect_noticed(peer, name, lasts)
 
         def go_on() -> None:
@@ -212,7 +212,7 @@ class Faults:
             self._disturb_pair(one, other)
             for endpoint in endpoints:
                 again.add_peer(endpoint)
-            again.core.readmit(other)
+            again.core.peers.readmit(other)
 
         self._world.later(lasts, add)
 

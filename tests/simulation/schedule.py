@@ -86,7 +86,7 @@ class _Draw:
             node.names = self._subscriptions()
         for _ in range(random.choices((0, 1, 2, 3, 5), (1, 4, 4, 2, 1))[0]):
             self._fault()
-        self._traffic()
+        self._core()
         if random.random() < 0.1:
             self._dual()
         end = max(self.heal_at, self.until) + 0.1
@@ -256,7 +256,7 @@ class _Draw:
     def _topic(self) -> str:
         return self.random.choice(list(self.topics))
 
-    def _traffic(self) -> None:
+    def _core(self) -> None:
         random = self.random
         for topic, home in self.topics.items():
             at = 0.05
