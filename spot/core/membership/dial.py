@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from spot.core.link import Link
 from spot.core.membership.backoff import Backoff
+from spot.message import PeerState
 
 
 class Dial:
@@ -45,7 +46,7 @@ class Dial:
         return self.link is not None and self.link.is_up
 
     @property
-    def state(self) -> str:
+    def state(self) -> PeerState:
         if self.link is not None:
             return "up" if self.link.is_up else "dialling"
         return "refused" if self.refused else "waiting"

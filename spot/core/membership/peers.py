@@ -20,7 +20,7 @@ from spot.core.topics.registry import RemoteTopic
 from spot.core.wire import codec
 from spot.core.wire.codec import Heartbeat
 from spot.core.wire.greeting import REFUSED_LINKED, Hello, Incarnation, Refusal, encode_goodbye
-from spot.message import Event
+from spot.message import Event, EventKind
 
 STRANGERS_MAX = 1024
 
@@ -243,7 +243,7 @@ class Membership:
         delay = dial.wait(now, why)
         self.deadline = min(self.deadline, dial.due)
         self.effects.progress = True
-        kind = "refused" if dial.refused else "dial_failed"
+        kind: EventKind = "refused" if dial.refused else "dial_failed"
         self.effects.events.append(
             Event(kind, now, node=dial.node, endpoint=dial.endpoint, reason=why, delay=delay)
         )
