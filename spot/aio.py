@@ -245,9 +245,9 @@ class Spot:
     async def subscribe(self, topic: str, *, last: int = 0) -> None:
         """Subscribes to a topic, wherever it lives. A second time changes nothing.
 
-        Returns when a host that is up has confirmed the subscription; for a topic that is not known
-        yet, when all peers that are up have. It returns after ``sync_timeout`` in any case, and
-        then the subscription comes into force by itself.
+        Returns when the topic's host has confirmed the subscription, if it is up; for a topic that
+        is not known yet, when all peers that are up have confirmed. It waits no longer than
+        ``sync_timeout``; then the subscription comes into force by itself.
 
         A topic that no node has announced yet is received from its first message on, as far as the
         host's replay buffer holds it.
@@ -271,8 +271,8 @@ class Spot:
         """Subscribes to all topics that match a pattern, LOCAL and REMOTE, present and future.
 
         A message that matches several subscriptions arrives once. Returns when all peers that are
-        up have confirmed, and after ``sync_timeout`` in any case; then the subscription comes into
-        force by itself.
+        up have confirmed. It waits no longer than ``sync_timeout``; then the subscription comes
+        into force by itself.
 
         A call that is cancelled has subscribed all the same; it only stops waiting for the
         confirmation.
@@ -654,11 +654,10 @@ class Spot:
         return self._node.metrics()
 
     async def view(self) -> View:
-        """Tells which nodes can be reached, whether that is a quorum, and which topics have several
-        hosts.
+        """Tells which nodes can be reached, and whether they are a quorum.
 
         Returns:
-            A View of this moment.
+            A View of this moment. It also names the topics that have several hosts.
         """
         return self._node.view()
 

@@ -73,11 +73,10 @@ class ObservingCalls(ReceivingCalls):
             telling.listeners = [kept for kept in telling.listeners if kept is not happened]
 
     def view(self) -> View:
-        """Tells which nodes can be reached, whether that is a quorum, and which topics have several
-        hosts.
+        """Tells which nodes can be reached, and whether they are a quorum.
 
         Returns:
-            A View of this moment.
+            A View of this moment. It also names the topics that have several hosts.
         """
         with self._driver.lock:
             self._driver.check_open()

@@ -18,9 +18,9 @@ class SubscribingCalls(Calls):
     def subscribe(self, topic: str, *, last: int = 0) -> None:
         """Subscribes to a topic, wherever it lives. A second time changes nothing.
 
-        Returns when a host that is up has confirmed the subscription; for a topic that is not known
-        yet, when all peers that are up have. It returns after ``sync_timeout`` in any case, and
-        then the subscription comes into force by itself.
+        Returns when the topic's host has confirmed the subscription, if it is up; for a topic that
+        is not known yet, when all peers that are up have confirmed. It waits no longer than
+        ``sync_timeout``; then the subscription comes into force by itself.
 
         A topic that no node has announced yet is received from its first message on, as far as the
         host's replay buffer holds it.
@@ -64,8 +64,8 @@ class SubscribingCalls(Calls):
         """Subscribes to all topics that match a pattern, LOCAL and REMOTE, present and future.
 
         A message that matches several subscriptions arrives once. Returns when all peers that are
-        up have confirmed, and after ``sync_timeout`` in any case; then the subscription comes into
-        force by itself.
+        up have confirmed. It waits no longer than ``sync_timeout``; then the subscription comes
+        into force by itself.
 
         Args:
             pattern: 1 to 255 bytes of UTF-8, in which each ``*`` matches any run of characters,
