@@ -18,15 +18,18 @@ from spot.errors import (
     TopicExists,
     TopicNotFound,
 )
-from spot.message import Event, Message, Metrics, Peer, View
+from spot.message import Event, EventKind, Message, Metrics, Peer, PeerState, View
 from spot.node import Spot
+from spot.timeout import SEND_TIMEOUT, Timeout
 
 __all__ = [
+    "SEND_TIMEOUT",
     "AddressInUse",
     "Closed",
     "Config",
     "EndpointExists",
     "Event",
+    "EventKind",
     "HostUnreachable",
     "InvalidArgument",
     "Message",
@@ -37,10 +40,12 @@ __all__ = [
     "Peer",
     "PeerExists",
     "PeerNotFound",
+    "PeerState",
     "QueueFull",
     "Spot",
     "SpotError",
     "TimedOut",
+    "Timeout",
     "TopicExists",
     "TopicNotFound",
     "View",

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import time
 
-from spot.calls.base import Calls, deadline
+from spot.calls.base import Calls
 from spot.core.membership.barriers import Sync
 from spot.endpoint import parse_endpoint
 from spot.errors import HostUnreachable, PeerExists, PeerNotFound, TimedOut
 from spot.message import Peer
+from spot.timeout import deadline
 
 
 class PeeringCalls(Calls):
     """The endpoints of this node, and its peers."""
 
     def bind(self, endpoint: str) -> str:
-        """Binds an endpoint, and returns it with its port resolved. Several may be bound.
+        """Listens on an endpoint. A node may listen on several.
 
-        Raises AddressInUse, EndpointExists, InvalidArgument.
+        Args:
+            endpoint: ``tcp://host:port``, ``ipc:///path`` or ``inproc://name``. As the host, ``*``
+                stands for every interface; port 0 stands for any free port.
+
+        Returns:
+            The endpoint with its port resolved, for others to add.
+
+        Raises:
+            AddressInUse: Another socket listens there.
+            EndpointExists: This node listens there already.
+            InvalidArgument: The endpoint is not valid, or this machine does not have its
+                address.
         """
         parsed = parse_endpoint(endpoint, binding=True)
         with self._driver.lock:
@@ -27,9 +39,21 @@ class PeeringCalls(Calls):
     def cluster_add(self, endpoint: str, *, timeout: float | None = None) -> None:
         """Adds a peer, and keeps a link to it from then on.
 
-        Returns at once. With ``timeout``, waits for the peer's greeting, and raises HostUnreachable
-        if none came or it was a refusal; the node goes on trying all the same. Raises PeerExists
-        for an endpoint that was added before.
+        A lost link is dialled again and again, until ``cluster_remove``. If the peer is a node that
+        ``cluster_remove`` has dropped, its dials are accepted again.
+
+        Args:
+            endpoint: The endpoint of the peer; or the node id of one that ``cluster_remove`` has
+                dropped.
+            timeout: Seconds to wait for the peer's greeting. None (the default): don't wait. 0:
+                raise HostUnreachable at once, as no greeting can have come yet.
+
+        Raises:
+            PeerExists: The endpoint was added before, or is the id of a node that has dialled this
+                one.
+            HostUnreachable: No greeting came within ``timeout``, or the peer refused. The peer
+                stays added, and the node goes on trying.
+            InvalidArgument: The endpoint or ``timeout`` is not valid.
         """
         driver = self._driver
         until = deadline(timeout)
@@ -64,8 +88,14 @@ class PeeringCalls(Calls):
     def cluster_remove(self, endpoint: str) -> None:
         """Drops a peer and its REMOTE topics, and refuses its dials until it is added again.
 
-        Subscriptions keep their positions, and what had arrived still comes out of ``recv``.
-        PeerNotFound if there is no such peer.
+        Subscriptions keep their positions, and messages that have arrived still come out of
+        ``recv``.
+
+        Args:
+            endpoint: The endpoint of the peer as it was added, or its node id.
+
+        Raises:
+            PeerNotFound: There is no such peer.
         """
         driver = self._driver
         with driver.lock:
@@ -81,10 +111,20 @@ class PeeringCalls(Calls):
     def cluster_sync(self, timeout: float | None = 1.0) -> dict[str, frozenset[str]]:
         """Asks every peer for its topics, and waits for the answers.
 
-        On return, earlier subscriptions of both sides are in force, also those to topics of nodes
-        behind relays, as far as the relays know them. Returns the topics by endpoint (node id, for
-        a peer that dialled us), with those that a relay passes on; TimedOut names who did not
-        answer.
+        It is a barrier for subscriptions: when it returns, earlier subscriptions of both sides are
+        in force, also those to topics of nodes behind relays, as far as the relays know them.
+
+        Args:
+            timeout: Seconds to wait. Default 1. None: as long as it takes. 0: don't wait.
+
+        Returns:
+            The topics of each peer, with those that it relays, by its endpoint as it was added; by
+            its node id, if the peer has dialled this node without being added.
+
+        Raises:
+            TimedOut: A peer had not answered when ``timeout`` was over. ``answers`` holds the
+                topics of those that had, and ``missing`` the others. The node goes on trying.
+            InvalidArgument: ``timeout`` is negative or not a number.
         """
         until = deadline(timeout)
         driver = self._driver
@@ -122,7 +162,20 @@ class PeeringCalls(Calls):
         return answers
 
     def is_healthy(self, endpoint: str, timeout: float | None = 0.1) -> bool:
-        """Whether a peer answers within ``timeout``. PeerNotFound if there is no such peer."""
+        """Asks a peer for a sign of life.
+
+        Args:
+            endpoint: The endpoint of the peer as it was added, or its node id.
+            timeout: Seconds to wait for the answer. Default 0.1. None: as long as the link lasts.
+                0: don't wait.
+
+        Returns:
+            True if the peer has answered; False if it has not, or there is no link.
+
+        Raises:
+            PeerNotFound: There is no such peer.
+            InvalidArgument: ``timeout`` is negative or not a number.
+        """
         until = deadline(timeout)
         driver = self._driver
         with driver.lock:
@@ -141,7 +194,12 @@ class PeeringCalls(Calls):
             )
 
     def peers(self) -> tuple[Peer, ...]:
-        """The configured endpoints, then the nodes that dialled us without being configured."""
+        """Describes the peers and the links to them.
+
+        Returns:
+            A Peer for each endpoint that was added, then one for each node that has dialled this
+            one without being added.
+        """
         with self._driver.lock:
             self._driver.check_open()
             return self._core.peers.describe()

@@ -1,7 +1,8 @@
 """Publishing.
 
 The fast way of ``publish`` takes no lock: it appends to the topic's lane, as spot/runtime/driver.py
-explains. Whatever is not plain (another topic state, type, size, a full queue) takes the slow way.
+explains. A publish takes the slow way if the topic has no lane, if the payload is not bytes or is
+large, or if a queue may be full.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from spot.calls.base import Calls, deadline
+from spot.calls.base import Calls
 from spot.config import Config
 from spot.core.membership.view import majority
 from spot.errors import (
@@ -22,36 +23,25 @@ from spot.errors import (
 )
 from spot.names import check_topic
 from spot.runtime.publish_buffers import LANE_MSGS, Lane
+from spot.timeout import SEND_TIMEOUT, SendTimeout, Timeout, check_timeout, deadline
 
 SMALL_BYTES = 1024
 LANE_BYTES = 256 * 1024
 DIRTY_LANES = 1024
-"""With so many dirty lanes nobody waits longer: a queue may hold that much above its limit."""
+"""From this many dirty lanes on, a publish flushes at once. Until then a queue may exceed its limit
+by one message a lane."""
 GLANCE_MASK = 31
-"""Of so many publishes and one, one looks at the clock."""
+"""Only every 32nd publish reads the clock."""
 MANY_MSGS = 4096
 MANY_BYTES = 1 << 20
 
 
-class _SettingTimeout:
-    """The default of ``publish``'s timeout: the setting ``send_timeout``."""
-
-    def __repr__(self) -> str:
-        return "send_timeout"
-
-
-SEND_TIMEOUT = _SettingTimeout()
-
-
-class _NoWait(_SettingTimeout):
-    """For ``publish``: where it would have to wait it raises WouldWait, and changes nothing."""
-
-
-NO_WAIT = _NoWait()
+NO_WAIT = SendTimeout()
+"""Internal: a publish that would have to wait raises WouldWait instead, and changes nothing."""
 
 
 class WouldWait(Exception):
-    """There is no room for a publish that must not wait."""
+    """The topic has no room for a publish that must not wait."""
 
 
 class PublishingCalls(Calls):
@@ -68,16 +58,36 @@ class PublishingCalls(Calls):
         topic: str,
         data: bytes | bytearray | memoryview,
         *,
-        timeout: float | None | _SettingTimeout = SEND_TIMEOUT,
+        timeout: Timeout = SEND_TIMEOUT,
     ) -> None:
-        """Publishes a message to a LOCAL topic, or to a REMOTE one through its host.
+        """Publishes a message to a LOCAL topic, or to a REMOTE topic through its host.
 
-        Returns at once unless a subscriber's queue is full; then it waits up to ``timeout``
-        (default the setting ``send_timeout``), and goes on as ``overflow`` says. What raised was
-        not accepted, and never arrives: TopicNotFound, HostUnreachable, QueueFull,
-        MessageTooLarge; NoQuorum where the host has ``require_quorum`` and no quorum; TypeError
-        for a str.
+        Returns when the message is accepted: at once, unless a subscriber's queue or the queue to
+        the host is full. Then it waits. When ``timeout`` is over and the queue is still full, the
+        setting ``overflow`` decides: ``catch-up`` sets the slow subscriber of a LOCAL topic aside
+        and accepts the message, ``error`` raises QueueFull. A message whose publish has raised
+        never arrives.
+
+        Args:
+            topic: The name of the topic.
+            data: The payload, bytes-like, at most ``max_message_bytes``.
+            timeout: Seconds to wait for room in a full queue. SEND_TIMEOUT (the default): as the
+                setting ``send_timeout`` says. None: as long as it takes. 0: don't wait.
+
+        Raises:
+            TopicNotFound: No node is known to host the topic.
+            QueueFull: A queue stayed full: a subscriber's queue with ``overflow="error"``, or the
+                queue to the host of a REMOTE topic.
+            HostUnreachable: The host of a REMOTE topic cannot be reached, or has restarted and may
+                have lost earlier publishes, which ``unknown`` counts.
+            MessageTooLarge: The payload is larger than ``max_message_bytes`` of this node or of the
+                host.
+            NoQuorum: The host has ``require_quorum`` and reaches no majority of the members.
+            InvalidArgument: ``topic`` or ``timeout`` is not valid.
+            TypeError: ``data`` is a str, or not bytes-like.
         """
+        if timeout is not SEND_TIMEOUT and not (type(timeout) is float and timeout >= 0.0):
+            check_timeout(timeout)
         try:
             lane = self._lane_of[topic]
         except (KeyError, TypeError):
@@ -92,14 +102,14 @@ class PublishingCalls(Calls):
             buffer.append(data)
             if lane.dirty:
                 if waiting & GLANCE_MASK:
-                    # Who made it dirty has flushed, or has armed the I/O thread.
+                    # The publish that made it dirty has flushed, or has armed the I/O thread.
                     return
             else:
                 lane.dirty = True
                 dirty = self._dirty
                 dirty.append(lane)
                 if len(dirty) & GLANCE_MASK != 1:
-                    # Who flushes the lanes before it will see this one.
+                    # The thread that flushes the lanes before it will see this one.
                     return
             driver = self._driver
             is_hot = time.monotonic() < driver.lanes.hot_until
@@ -110,7 +120,7 @@ class PublishingCalls(Calls):
             with driver.lock:
                 driver.flush_lanes()
         except BaseException:
-            # A signal's handler has raised in between: what stands in the lane still goes.
+            # A signal's handler has raised in between. What the lane holds is sent all the same.
             self._driver.lanes.arm()
             raise
 
@@ -118,7 +128,7 @@ class PublishingCalls(Calls):
         self,
         topic: str,
         data: bytes | bytearray | memoryview,
-        timeout: float | None | _SettingTimeout,
+        timeout: Timeout,
     ) -> None:
         payload = self._checked_payload(data)
         check_topic(topic)
@@ -144,7 +154,7 @@ class PublishingCalls(Calls):
                 driver.lanes.arm()
 
     def _await_room(self, topic: str) -> None:
-        """Waits until the topic takes a message, for as long as it takes, and publishes none."""
+        """Waits until the topic has room for a message, and publishes none."""
         with self._driver.lock:
             self._driver.check_open()
             self._driver.flush_lanes()
@@ -155,11 +165,33 @@ class PublishingCalls(Calls):
         topic: str,
         payloads: Iterable[bytes | bytearray | memoryview],
         *,
-        timeout: float | None | _SettingTimeout = SEND_TIMEOUT,
+        timeout: Timeout = SEND_TIMEOUT,
     ) -> None:
-        """The same for many messages in one go. QueueFull and NoQuorum say how many had been
-        ``accepted``.
+        """Publishes many messages to one topic in one go, which is quicker than one call for each.
+
+        All payloads are checked before the first of them is accepted.
+
+        Args:
+            topic: The name of the topic.
+            payloads: The payloads, each bytes-like and at most ``max_message_bytes``. They are
+                published in this order.
+            timeout: Seconds to wait for room whenever a queue is full, as for ``publish``.
+                SEND_TIMEOUT (the default): as the setting ``send_timeout`` says. None: as long as
+                it takes. 0: don't wait.
+
+        Raises:
+            TopicNotFound: No node is known to host the topic.
+            QueueFull: A queue stayed full, as for ``publish``. ``accepted`` says how many payloads
+                were accepted before.
+            HostUnreachable: As for ``publish``.
+            MessageTooLarge: A payload is larger than ``max_message_bytes`` of this node or of the
+                host.
+            NoQuorum: As for ``publish``. ``accepted`` says how many payloads were accepted before.
+            InvalidArgument: ``topic`` or ``timeout`` is not valid.
+            TypeError: ``payloads`` is one payload and no sequence, or one of them is not
+                bytes-like.
         """
+        check_timeout(timeout)
         if isinstance(payloads, str | bytes | bytearray | memoryview):
             raise TypeError("publish_many takes a sequence of payloads, not one")
         if not isinstance(payloads, Iterable):
@@ -208,7 +240,10 @@ class PublishingCalls(Calls):
         return data
 
     def _check_host_takes(self, topic: str, size: int) -> None:
-        """Lock held. The host of a REMOTE topic would end the link at more than its limit."""
+        """Lock held. Raises MessageTooLarge for more than the host of a REMOTE topic takes.
+
+        The host would end the link.
+        """
         if topic in self._core.registry.local:
             return
         remote = self._core.registry.host_of(topic)
@@ -222,13 +257,11 @@ class PublishingCalls(Calls):
                 limit=limit,
             )
 
-    def _send_until(self, timeout: float | None | _SettingTimeout) -> float | None:
-        return deadline(
-            self._config.send_timeout if isinstance(timeout, _SettingTimeout) else timeout
-        )
+    def _send_until(self, timeout: Timeout) -> float | None:
+        return deadline(self._config.send_timeout if isinstance(timeout, SendTimeout) else timeout)
 
     def _wait_for_room(self, topic: str, until: float | None, *, may_wait: bool = True) -> int:
-        """Lock held. How many messages the topic takes now, at least one; the lane is there."""
+        """Lock held. How many messages the topic takes now, at least 1. Its lane exists then."""
         driver = self._driver
         self._tell_unknown(topic)
         room = self._room(topic)
@@ -256,7 +289,7 @@ class PublishingCalls(Calls):
         )
 
     def _tell_unknown(self, topic: str) -> None:
-        """Lock held. Raises once a restart of the topic's host, if publishes may be lost in it."""
+        """Lock held. Raises HostUnreachable once for each restart that may have lost publishes."""
         registry = self._core.registry
         remote = None if topic in registry.local else registry.host_of(topic)
         if remote is None or remote.link is None:
@@ -281,7 +314,7 @@ class PublishingCalls(Calls):
                 if link is not None and subscriber.room(self._core.context.sndhwm) == 0:
                     return link.node
             for subscriber, link in peers:
-                # It reads in a replay buffer that has no room left.
+                # It lacks messages of a replay buffer that has no room left.
                 if link is not None and hosted in subscriber.cursors and not subscriber.aside:
                     return link.node
             return self._node_id
@@ -289,7 +322,7 @@ class PublishingCalls(Calls):
         return remote.node if remote is not None else "its host"
 
     def _room(self, topic: str) -> int:
-        """Lock held. Room for a topic less what its lane holds. Raises if nobody hosts it."""
+        """Lock held. Room for a topic, less what its lane holds. Raises if no node hosts it."""
         registry = self._core.registry
         hosted = registry.local.get(topic)
         if hosted is not None:
@@ -346,9 +379,17 @@ class PublishingCalls(Calls):
         raise TopicNotFound(f"no topic {topic!r}: nobody hosts it", topic=topic)
 
     def flush(self, timeout: float | None = None) -> None:
-        """Waits until all that was accepted has reached the nodes it is for, of those connected.
+        """Waits until every message accepted so far has reached the peers that it is for.
 
-        TimedOut after ``timeout``; what was accepted goes on its way all the same.
+        Peers that are not connected are not waited for.
+
+        Args:
+            timeout: Seconds to wait. None (the default): as long as it takes. 0: don't wait.
+
+        Raises:
+            TimedOut: Something had not arrived when ``timeout`` was over. It goes on its way all
+                the same.
+            InvalidArgument: ``timeout`` is negative or not a number.
         """
         until = deadline(timeout)
         driver = self._driver

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from spot.calls.base import Calls, deadline
+from spot.calls.base import Calls
 from spot.core.link import Link
 from spot.endpoint import parse_endpoint
 from spot.errors import HostUnreachable, InvalidArgument, TopicExists, TopicNotFound
 from spot.names import check_topic
+from spot.timeout import deadline
 
 
 class TopicCalls(Calls):
@@ -18,14 +19,23 @@ class TopicCalls(Calls):
     def topic_create(
         self, topic: str, *, history_bytes: int | None = None, standby: bool = False
     ) -> None:
-        """Hosts a topic on this node. Raises TopicExists if it, or a peer that is up, hosts it.
+        """Hosts a topic on this node: the topic becomes LOCAL here, and REMOTE on its peers.
 
-        ``history_bytes`` of its newest messages are kept for subscribers that were cut off (None:
-        as the setting says, 0: nothing), within ``history_total_bytes`` of the node.
+        Args:
+            topic: The name: 1 to 255 bytes of UTF-8 without control characters or ``*``.
+            history_bytes: How many bytes of the newest messages the replay buffer keeps, with
+                overhead, for subscribers that were cut off. None (the default): as the setting
+                ``history_bytes`` says. 0: none. The setting ``history_total_bytes`` limits all
+                topics together.
+            standby: Whether this node stands by for another host of the topic. Default False. A
+                standby serves the routes that name it. Other subscriptions and publishes take it
+                only while no other host is up. A publish on the standby's own node goes to its own
+                topic. A standby keeps no other node from hosting the topic.
 
-        With ``standby`` a peer may host it as well: routes can name this host, and other
-        subscriptions and publishes take it only while no host is up that does not stand by. (To
-        publish to it on this node publishes here.) A standby keeps nobody from hosting the topic.
+        Raises:
+            TopicExists: This node hosts the topic already; or a peer that is up does, unless one of
+                the two is a standby.
+            InvalidArgument: The name or ``history_bytes`` is not valid.
         """
         check_topic(topic)
         if history_bytes is not None:
@@ -49,15 +59,22 @@ class TopicCalls(Calls):
                         topic=topic,
                         node=host.node,
                     )
-            # What was published to a host elsewhere goes there.
+            # Messages that were published to a host elsewhere go there.
             driver.lanes.order()
             self._core.announcer.create_topic(topic, time.time_ns(), history_bytes, standby=standby)
             driver.lanes.retire()
             driver.turns.act()
 
     def topic_destroy(self, topic: str) -> None:
-        """Stops hosting a topic. TopicNotFound if there is none, InvalidArgument if it is
-        REMOTE.
+        """Stops hosting a LOCAL topic. Its replay buffer is dropped.
+
+        Args:
+            topic: The name of the topic.
+
+        Raises:
+            TopicNotFound: There is no such topic.
+            InvalidArgument: The topic is REMOTE, so that only its host can destroy it; or the name
+                is not valid.
         """
         check_topic(topic)
         driver = self._driver
@@ -84,20 +101,31 @@ class TopicCalls(Calls):
         timeout: float | None = 1.0,
         replace: bool = False,
     ) -> None:
-        """Names the host of a REMOTE topic, and makes it a full peer.
+        """Names the host of a REMOTE topic, and adds that host as a peer.
 
-        ``endpoint`` may be a peer's node id. A host that is up without having the topic yet is
-        accepted, the same host again changes nothing. Raises HostUnreachable if the host does not
-        greet within ``timeout``; TopicExists if the topic is LOCAL, or another host of it can be
-        reached and ``replace`` is not set. After an error nothing of the route stays registered.
+        The host need not have the topic yet. Naming the same host again changes nothing. After an
+        error nothing of the route stays registered.
 
-        ``backups`` are further hosts, as endpoints or node ids: full peers too. When the current
-        host is lost, the next in the order (the first follows the last) that is up and has the
-        topic takes over without a call, and stays for as long as it lives: an event ``"route"``
-        tells, messages name their host, ``recv`` raises only when none is left. Where the host does
-        not greet in time, the first backup that did is taken; if none did, the call raises.
-        ``replace`` goes back to ``endpoint`` while a backup serves. InvalidArgument where a host is
-        named twice.
+        When the host is lost, the next of ``backups`` that is up and has the topic takes over
+        without a call; the first host follows the last backup. It serves for as long as it is up.
+        An event ``"route"`` says so, and messages name their host. ``recv`` raises HostUnreachable
+        only when no host is left.
+
+        Args:
+            topic: The name of the topic.
+            endpoint: The endpoint or node id of the host.
+            backups: Endpoints or node ids of further hosts, in the order in which they take over.
+                Each is added as a peer. Default: none.
+            timeout: Seconds to wait for the greeting of the host. When they are over, the first
+                backup that has greeted becomes the host. Default 1. None: wait for the host as long
+                as it takes. 0: don't wait.
+            replace: Whether to leave another host of the topic that is up, also to go back to
+                ``endpoint`` while a backup serves. Default False.
+
+        Raises:
+            HostUnreachable: Neither the host nor a backup has greeted within ``timeout``.
+            TopicExists: The topic is LOCAL; or another host of it is up and ``replace`` is False.
+            InvalidArgument: A host is named twice, or an argument is not valid.
         """
         check_topic(topic)
         until = deadline(timeout)
@@ -140,7 +168,7 @@ class TopicCalls(Calls):
     def _first_host(
         self, topic: str, endpoints: tuple[str, ...], links: list[Link | None], replace: bool
     ) -> int | None:
-        """Which of the named hosts is to be the first: the one that serves already, if it lives."""
+        """The index of the host to begin with: the one that serves already, if it is up."""
         nodes = [link.node if link is not None else None for link in links]
         routed = self._core.registry.routes.get(topic)
         if routed is not None and routed in nodes and not replace:
@@ -148,7 +176,7 @@ class TopicCalls(Calls):
         return next((at for at, link in enumerate(links) if link is not None), None)
 
     def _check_routable(self, topic: str, named: set[str], replace: bool) -> None:
-        """Whether the topic may be routed to these nodes."""
+        """Raises TopicExists unless the topic may be routed to these nodes."""
         registry = self._core.registry
         if topic in registry.local:
             raise TopicExists(
@@ -185,7 +213,7 @@ class TopicCalls(Calls):
         return (dial.last_error if dial is not None else None) or "no greeting came"
 
     def _forget_dial(self, endpoint: str, peers_before: set[str]) -> None:
-        """Takes back the endpoint of a route that failed. Who was a peer before stays one."""
+        """Takes back the endpoint of a route that failed. Nodes that were peers before stay so."""
         dial = self._core.dials.by_endpoint.get(endpoint)
         if dial is None:
             return
@@ -198,19 +226,38 @@ class TopicCalls(Calls):
         self._driver.turns.act()
 
     def topic_exists(self, topic: str) -> bool:
-        """Whether the topic is hosted here or was announced by a peer."""
+        """Tells whether a topic is known: hosted by this node, or announced by a peer.
+
+        Args:
+            topic: The name of the topic.
+
+        Returns:
+            True if it is LOCAL or REMOTE. A peer that has not synchronised yet may host it all the
+            same; see ``cluster_sync``.
+        """
         with self._driver.lock:
             self._driver.check_open()
             return topic in self._core.registry.local or topic in self._core.registry.remote
 
     def topic_is_local(self, topic: str) -> bool:
-        """Whether the topic is hosted here."""
+        """Tells whether this node hosts a topic.
+
+        Args:
+            topic: The name of the topic.
+
+        Returns:
+            True if it is LOCAL; False if it is REMOTE or not known.
+        """
         with self._driver.lock:
             self._driver.check_open()
             return topic in self._core.registry.local
 
     def list_topics(self) -> list[str]:
-        """All topics, LOCAL and REMOTE, sorted."""
+        """Lists all topics that are known, LOCAL and REMOTE.
+
+        Returns:
+            Their names, sorted.
+        """
         with self._driver.lock:
             self._driver.check_open()
             return sorted(self._core.registry.names())

@@ -77,6 +77,8 @@ class Driver:
         self.current: deque[Message] = deque()
         self.closing = False
         self.closed = False
+        # Whether the interpreter is about to end.
+        self.is_exiting = False
         self._is_parents = False
         self._dirty = self.lanes.dirty
         self._inside: set[int] = set()
@@ -105,6 +107,9 @@ class Driver:
                 "the node belongs to the parent of this forked process: make one of its own here"
             )
         if self.closing:
+            if self.is_exiting and threading.current_thread().daemon:
+                # Only daemon threads are left then. Closed would print a traceback of each.
+                raise SystemExit
             raise Closed("the node is closed")
 
     # Flushing (lock held)
@@ -112,7 +117,7 @@ class Driver:
     def flush_lanes(self) -> None:
         """Lock held. Turns what was published into batches, and sends them."""
         if self.closed:
-            raise Closed("the node is closed")
+            self.check_open()
         began = time.monotonic()
         count = self.lanes.order()
         self.turns.act()

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from spot.core.membership.failover import QUORUM_LOST
-from spot.message import Event
+from spot.message import Event, EventKind
 
 log = logging.getLogger("spot")
 
 REFUSALS_TOLD_MAX = 256
 
-_LEVELS = {
+LEVELS: Mapping[EventKind, int] = {
+    "dial": logging.DEBUG,
+    "dial_failed": logging.DEBUG,
+    "synced": logging.DEBUG,
+    "topic_up": logging.DEBUG,
+    "topic_gone": logging.DEBUG,
     "refused": logging.WARNING,
     "host_lost": logging.WARNING,
     "conflict": logging.WARNING,
@@ -26,6 +31,8 @@ _LEVELS = {
     "route": logging.WARNING,
     "view": logging.INFO,
 }
+"""The level at which each kind of event is logged. Repeated refusals are logged at debug, and a
+lost quorum as a warning."""
 
 
 class Telling:
@@ -58,7 +65,7 @@ class Telling:
             told[who] = event.reason
         elif event.kind == "view" and event.reason == QUORUM_LOST:
             return logging.WARNING
-        return _LEVELS.get(event.kind, logging.DEBUG)
+        return LEVELS[event.kind]
 
 
 def _sentence(event: Event) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
 from types import NoneType
-from typing import Any
+from typing import Any, get_args
 
+from spot.message import EventKind
 from spot.program.commands import FIELDS
 from spot.testbed.errors import ClusterError
 
@@ -33,14 +34,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     ),
     "stop": ("reason", "metrics"),
     "closed": (),
-    **dict.fromkeys(
-        (
-            *("dial", "dial_failed", "link_up", "link_down", "refused", "host_lost", "host_back"),
-            *("topic_up", "topic_gone", "set_aside", "caught_up", "conflict", "conflict_over"),
-            *("route", "synced"),
-        ),
-        _EVENT,
-    ),
+    **dict.fromkeys(get_args(EventKind), _EVENT),
     "view": (*_EVENT, "version", "reachable", "quorum", "conflicts"),
 }
 """What SPOT's own node program records, and the fields that a record of each kind may have beside

@@ -9,7 +9,7 @@ from spot.core.link import Link, LinkState
 from spot.core.membership.backoff import Backoff
 from spot.core.membership.links import Links
 from spot.core.membership.timing import greeting_timeout
-from spot.message import Event
+from spot.message import Event, EventKind, PeerState
 
 
 class Dial:
@@ -47,7 +47,7 @@ class Dial:
         return self.link is not None and self.link.is_up
 
     @property
-    def state(self) -> str:
+    def state(self) -> PeerState:
         if self.link is not None:
             return "up" if self.link.is_up else "dialling"
         return "refused" if self.refused else "waiting"
@@ -132,7 +132,7 @@ class Dials:
         delay = dial.wait(now, why)
         self._context.due(dial.due)
         effects.progress = True
-        kind = "refused" if dial.refused else "dial_failed"
+        kind: EventKind = "refused" if dial.refused else "dial_failed"
         effects.events.append(
             Event(kind, now, node=dial.node, endpoint=dial.endpoint, reason=why, delay=delay)
         )
