@@ -1,4 +1,4 @@
-"""Who published what, and who received it: the histories of a run, put together.
+"""Who published what, and who received it: the journals of a run, put together.
 
 Messages are told apart by publisher, its life, topic and counter, never by SPOT's own sequence
 numbers: those are among the things that are judged. Made once for a run and shared by all checkers.
@@ -15,13 +15,13 @@ from weakref import WeakKeyDictionary
 
 from spot.core.topics.patterns import Pattern
 from spot.testbed.evidence import Evidence
-from spot.testbed.history import Life, Record
+from spot.testbed.journal import Life, Record
 from spot.testbed.topology import NodeSpec
 
 __all__ = ["Account", "Arrival", "LifeSpan", "Published", "Stream", "account_of"]
 
 FLUSH_S = 0.3
-"""What a killed node did in its last moments does not stand in its history (0.2 s, and some)."""
+"""What a killed node did in its last moments does not stand in its journal (0.2 s, and some)."""
 TAIL_MESSAGES_MIN = 10
 NANOSECONDS = 1e9
 RELAYS_MAX = 2
@@ -145,7 +145,7 @@ class Stream:
 
 
 class Account:
-    """The histories of a run by lives, published messages and streams."""
+    """The journals of a run by lives, published messages and streams."""
 
     def __init__(self, evidence: Evidence) -> None:
         # Not the evidence itself: that would keep both alive for ever, once they are cached.
@@ -159,14 +159,14 @@ class Account:
         self.memo: dict[Any, Any] = {}
         """What the modules beside this one have worked out of it, by names of their own."""
         self._hosts: dict[tuple[str, int | None], LifeSpan | None] = {}
-        for node, history in evidence.histories.items():
+        for node, journal in evidence.journals.items():
             spans = self.spans[node] = []
-            for number, life in enumerate(history.lives):
+            for number, life in enumerate(journal.lives):
                 span = LifeSpan(node, number, life)
                 spans.append(span)
                 self._read_published(span, life)
-        for node, history in evidence.histories.items():
-            for span, life in zip(self.spans[node], history.lives, strict=True):
+        for node, journal in evidence.journals.items():
+            for span, life in zip(self.spans[node], journal.lives, strict=True):
                 self._read_received(span, life)
 
     def _read_published(self, span: LifeSpan, life: Life) -> None:

@@ -10,14 +10,14 @@ from spot.testbed.checkers.account import Account, LifeSpan, account_of
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import BUSY_S, is_held
 from spot.testbed.evidence import Evidence, Finding
-from spot.testbed.history import Record
+from spot.testbed.journal import Record
 
 __all__ = ["Wait", "backoff", "waits"]
 
 NAME = "backoff"
 ENDS = ("dial_failed", "refused", "link_down")
 EPSILON_S = 0.005
-"""A timer, a clock and the rounding of a history may differ by so much."""
+"""A timer, a clock and the rounding of a journal may differ by so much."""
 
 
 class Wait(NamedTuple):

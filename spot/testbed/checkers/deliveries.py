@@ -1,9 +1,10 @@
 """What each node should have received of what was published, and what excuses the rest.
 
 While a fault, a restart or a command kept the nodes on its way apart, and until they were
-synchronised again, a message need not come; but then its host has it in its history, and it is owed
-as well, to the last message. What excuses it for good is that the host had ended, that the node
-that was to receive it did not run, or that the history is not sure to have held it any more.
+synchronised again, a message need not come; but then its host has it in its replay buffer, and
+it is owed as well, to the last message. What excuses it for good is that the host had ended, that
+the node that was to receive it did not run, or that the buffer is not sure to have held it any
+more.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Delivery:
     """Of these, published while the way was broken: they came after the heal."""
     excused: int = 0
     overrun: int = 0
-    """Of the excused, those that both nodes lived to see and history need not have held."""
+    """Of the excused, those that both nodes lived to see and the buffer need not have held."""
     lost: list[tuple[int, float]] = field(default_factory=list)
     """Counter and time of publishing of what never came and had to."""
     unhealed: list[tuple[int, float]] = field(default_factory=list)
@@ -167,7 +168,7 @@ def _note_tail(account: Account, one: Delivery, healing: list[Apart], spans: lis
 def _is_for_good(one: Delivery, time: Apart) -> bool:
     """Whether what such a time has kept from arriving may never arrive.
 
-    The receiver was away, or the host has ended since: its history ended with it. What another node
+    The receiver was away, or the host has ended since: its buffer ended with it. What another node
     had published, and the host had not confirmed, ends with its publisher, too.
     """
     span = one.published.span
@@ -178,7 +179,7 @@ def _is_for_good(one: Delivery, time: Apart) -> bool:
 
 
 def _is_sure(account: Account, one: Delivery, at: float, covering: list[Apart]) -> bool:
-    """Whether the host's history held a message still when the way was there again."""
+    """Whether the host's replay buffer held a message still when the way was there again."""
     published = one.published
     if published.span.node == one.host:
         host = published.span
@@ -248,7 +249,7 @@ def without_quorum(account: Account, host: str) -> list[Span]:
 def _before_first_met(account: Account, node: str, host: str, topic: str) -> Iterator[Span]:
     """What a host published before it first heard of a pattern: such a subscription begins live.
 
-    One by the topic's name begins with the first message, as far as history holds it.
+    One by the topic's name begins with the first message, as far as the buffer holds it.
     """
     if node == host:
         return

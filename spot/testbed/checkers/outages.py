@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from spot.testbed.checkers.account import FLUSH_S, Account, LifeSpan
 from spot.testbed.evidence import FaultWindow, Notice
-from spot.testbed.history import Record
+from spot.testbed.journal import Record
 
 __all__ = [
     "BUSY_S",
@@ -109,7 +109,7 @@ def breaks(account: Account, one: str, other: str) -> list[Break]:
 
 
 def away(account: Account, node: str) -> Iterator[Break]:
-    """When a node did not run, as its history shows; the time before its first life included."""
+    """When a node did not run, as its journal shows; the time before its first life included."""
     gone = frozenset((node,))
     spans = account.spans.get(node, [])
     first = spans[0].began if spans else math.inf

@@ -1,4 +1,4 @@
-"""Histories of runs that never happened: what correct nodes would have written, from a seed.
+"""Journals of runs that never happened: what correct nodes would have written, from a seed.
 
 ``MadeRun`` plays a topology with faults in its own simple way (it shares no code with SPOT or the
 checkers), and keeps the records where a test can spoil them before it asks for the evidence.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spot.testbed.evidence import Bounds, Effect, Evidence, FaultWindow, Notice, Phases, Proof
-from spot.testbed.history import History, Life, Record
+from spot.testbed.journal import Journal, Life, Record
 from spot.testbed.topology import Topology, build_topology
 
 BOUNDS = Bounds()
@@ -103,8 +103,9 @@ class MadeRun:
     """A correct run. ``rate``: messages a second of each topic; ``raising``: the share that raise.
 
     The nodes are those of a topology with one topic a node, all hearing what the topology says.
-    ``history``: bytes that hosts keep; they then replay all that was published while a link was
-    broken. 0: nothing, and what was is missed. ``views``: whether nodes record whom they reach.
+    ``history_bytes``: what hosts keep of each topic. If it is not 0, they replay all that was
+    published while a link was broken; if it is 0, that is missed. ``views``: whether nodes record
+    whom they reach.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class MadeRun:
         raising: float = 0.0,
         seed: int = 0,
         quiet: bool = True,
-        history: int = 0,
+        history_bytes: int = 0,
         views: bool = True,
     ) -> None:
         self.topology = topology or build_topology("mesh", 3)
@@ -125,7 +126,7 @@ class MadeRun:
         self.random = random.Random(seed)
         self.rate = rate
         self.raising = raising
-        self.history = history
+        self.history_bytes = history_bytes
         self.quiet = READY + length
         self.stopped = self.quiet + 1.0
         self.has_quiet = quiet
@@ -155,8 +156,8 @@ class MadeRun:
 
     def evidence(self, **changes: Any) -> Evidence:
         """What this run has left, as it is now."""
-        histories = {
-            node: History(tuple(Life(tuple(life.records)) for life in lives))
+        journals = {
+            node: Journal(tuple(Life(tuple(life.records)) for life in lives))
             for node, lives in self.lives.items()
         }
         healed = max([READY, *(fault.healed for fault in self.faults)])
@@ -165,7 +166,7 @@ class MadeRun:
         )
         values = {
             "topology": self.topology,
-            "histories": histories,
+            "journals": journals,
             "faults": self.windows,
             "phases": phases,
             "bounds": BOUNDS,
@@ -232,7 +233,7 @@ class MadeRun:
             config={
                 "topics": list(spec.topics),
                 "subscribe": list(spec.subscribe),
-                "history_bytes": self.history,
+                "history_bytes": self.history_bytes,
                 "members": list(self.topology.names),
             },
         )
@@ -439,7 +440,7 @@ class MadeRun:
         if flows and not is_held:
             came = at + LAG + self._lag(name, host, at)
             return came if receiver.began <= at + LAG < receiver.ended else None
-        if not self.history:
+        if not self.history_bytes:
             return None
         since = at if not is_held else self._go_on(name, at)
         began = next((max(since, up) for up, until in ups if until > since), None)

@@ -9,7 +9,7 @@ import pytest
 from spot.testbed.checkers import CHECKERS
 from spot.testbed.checkers.account import Account, account_of
 from spot.testbed.evidence import Evidence, Phases, Verdict
-from spot.testbed.history import History, Life, Record
+from spot.testbed.journal import Journal, Life, Record
 from spot.testbed.topology import NodeSpec, Topology, build_topology
 from tests.testbed.checkers.made import BOUNDS, MadeRun, Planned
 
@@ -37,8 +37,8 @@ def recv(at: float, topic: str, node: str, counter: int, created: float, **more:
 
 def evidence(topology: Topology | None = None, **lives: list[Life]) -> Evidence:
     topology = topology or build_topology("two-node")
-    histories = {name: History(tuple(lives.get(name, ()))) for name in topology.names}
-    return Evidence(topology, histories, (), Phases(0, 1, 1, 1, 90, 100), BOUNDS)
+    journals = {name: Journal(tuple(lives.get(name, ()))) for name in topology.names}
+    return Evidence(topology, journals, (), Phases(0, 1, 1, 1, 90, 100), BOUNDS)
 
 
 def sources(account: Account) -> list[tuple[str, int, int | None] | None]:
@@ -180,7 +180,7 @@ def test_invented_publisher_is_an_invention() -> None:
 
 
 def test_message_published_as_its_node_was_killed_is_no_invention() -> None:
-    """What a killed node did last does not stand in its history; far more than that is made up."""
+    """What a killed node did last does not stand in its journal; far more than that is made up."""
     b = [life("b", 1, *(publish(2 + n / 10, "b:data", n) for n in range(1, 11)))]
 
     def verdict(*counters: int) -> Verdict:

@@ -9,7 +9,7 @@ import pytest
 
 from spot.testbed.checkers import CHECKERS
 from spot.testbed.evidence import Effect, Evidence, FaultWindow, Phases, Proof, Verdict
-from spot.testbed.history import History, Life, Record
+from spot.testbed.journal import Journal, Life, Record
 from spot.testbed.topology import NodeSpec, Topology
 from tests.testbed.checkers.made import BOUNDS
 
@@ -60,9 +60,9 @@ def fault(name: str, target: str, effect: Effect, began: float, healed: float) -
 
 
 def judge(name: str, faults: Sequence[FaultWindow], **lives: list[Life]) -> tuple[Verdict, str]:
-    histories = {node: History(tuple(lives.get(node, ()))) for node in TOPOLOGY.names}
+    journals = {node: Journal(tuple(lives.get(node, ()))) for node in TOPOLOGY.names}
     phases = Phases(0, 11, 40, 41, 50, 55)
-    finding = CHECKERS[name](Evidence(TOPOLOGY, histories, tuple(faults), phases, BOUNDS))
+    finding = CHECKERS[name](Evidence(TOPOLOGY, journals, tuple(faults), phases, BOUNDS))
     return finding.verdict, " ".join(finding.details)
 
 

@@ -12,7 +12,7 @@ from spot.testbed.checkers.backoff import waits
 from spot.testbed.checkers.both_halves_serve import sides
 from spot.testbed.checkers.reconnect import recoveries
 from spot.testbed.evidence import Effect, Verdict
-from spot.testbed.history import Record
+from spot.testbed.journal import Record
 from spot.testbed.topology import build_topology
 from tests.testbed.checkers.made import READY, MadeLife, MadeRun, Planned
 
