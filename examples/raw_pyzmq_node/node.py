@@ -39,7 +39,7 @@ class Journal:
         written = Path(os.devnull if path == "none" else path)
         self._file = written.open("a", encoding="utf-8")
         self._flushed = 0.0
-        if half_a_line:  # of a life that was killed
+        if half_a_line:  # of an incarnation that was killed
             self._file.write("\n")
 
     def record(self, kind: str, at: float | None = None, **fields: object) -> None:

@@ -62,7 +62,7 @@ class Recorder:
             self._end_cut_line()
 
     def _end_cut_line(self) -> None:
-        # A killed life may have left half a line: the next one must not continue it.
+        # A killed incarnation may have left half a line: the next one must not continue it.
         size = os.fstat(self._fd).st_size
         if size and os.pread(self._fd, 1, size - 1) != b"\n":
             os.write(self._fd, b"\n")
@@ -95,7 +95,7 @@ class Recorder:
         publisher = publisher_of(data)
         told = ""
         if publisher is not None:
-            told = f',"from":{_quoted(publisher.node)},"life":"{publisher.life}"'
+            told = f',"from":{_quoted(publisher.node)},"incarnation":"{publisher.incarnation}"'
         self._lines.append(
             f'{{"kind":"recv","at":{time.monotonic():.6f},"topic":{_quoted(topic)},"seq":{seq},'
             f'"missed":{"null" if missed is None else missed},"node":{_quoted(node)},'

@@ -138,7 +138,7 @@ class NodeProgram:
             node=self._node.node_id,
             pid=os.getpid(),
             wall=time.time(),
-            life=self._traffic.life,
+            incarnation=self._traffic.incarnation,
             endpoints=list(self._node.endpoints),
             rate=self._settings.rate,
             publish=list(self._settings.publish),

@@ -13,18 +13,18 @@ from typing import Any
 from spot.program.commands import FIELDS
 from spot.testbed.errors import ClusterError
 
-__all__ = ["JOURNAL_VERSION", "KINDS", "BadJournal", "Journal", "Life", "Record"]
+__all__ = ["JOURNAL_VERSION", "KINDS", "BadJournal", "Journal", "IncarnationRecords", "Record"]
 
 JOURNAL_VERSION = 1
 _EVENT = ("node", "endpoint", "topics", "reason", "delay", "count")
 KINDS: Mapping[str, tuple[str, ...]] = {
     "start": (
-        *("version", "node", "pid", "wall", "life", "endpoints", "rate", "publish"),
+        *("version", "node", "pid", "wall", "incarnation", "endpoints", "rate", "publish"),
         *("payload_bytes", "config"),
     ),
     "publish": ("topic", "counter"),
     "publish_error": ("topic", "counter", "errno", "error", "reason", "unknown"),
-    "recv": ("topic", "seq", "missed", "node", "epoch", "counter", "from", "life"),
+    "recv": ("topic", "seq", "missed", "node", "epoch", "counter", "from", "incarnation"),
     "host_unreachable": ("node", "topics", "reason"),
     "sync": ("ok", "answers", "missing"),
     "command": (
@@ -112,8 +112,8 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Life:
-    """One life of a node, from ``start`` on."""
+class IncarnationRecords:
+    """One incarnation of a node, from ``start`` on."""
 
     records: tuple[Record, ...]
     """In the order of the file."""
@@ -135,14 +135,14 @@ class Life:
 
 @dataclass(frozen=True)
 class Journal:
-    """All lives of one node, oldest first."""
+    """All incarnations of one node, oldest first."""
 
-    lives: tuple[Life, ...] = ()
+    incarnations: tuple[IncarnationRecords, ...] = ()
 
     @property
     def records(self) -> Iterator[Record]:
-        """Of all lives, in the order of the file."""
-        return (record for life in self.lives for record in life.records)
+        """Of all incarnations, in the order of the file."""
+        return (record for incarnation in self.incarnations for record in incarnation.records)
 
     @classmethod
     def read(cls, path: Path) -> Journal:
@@ -160,10 +160,10 @@ class Journal:
     def parse(cls, lines: Iterable[str], name: str = "journal") -> Journal:
         """The journal in these lines. ``name``: what errors call it. Raises BadJournal.
 
-        Of each life one line may be no JSON: what a killed node was writing. Kinds and fields that
-        are not known are kept, and mean nothing.
+        Of each incarnation one line may be no JSON: what a killed node was writing. Kinds and
+        fields that are not known are kept, and mean nothing.
         """
-        lives: list[list[Record]] = []
+        incarnations: list[list[Record]] = []
         cut: int | None = None
         for number, line in enumerate(lines, 1):
             try:
@@ -172,7 +172,7 @@ class Journal:
                 if cut is not None:
                     raise BadJournal(
                         f"{name}:{number}: this line is no JSON, and neither is line {cut} of the "
-                        f"same life: {line.strip()[:SHOWN_CHARS_MAX]!r}"
+                        f"same incarnation: {line.strip()[:SHOWN_CHARS_MAX]!r}"
                     ) from None
                 cut = number
                 continue
@@ -181,14 +181,14 @@ class Journal:
             except ValueError as error:
                 raise BadJournal(f"{name}:{number}: {error}") from None
             if record.kind == "start":
-                lives.append([])
+                incarnations.append([])
                 cut = None
-            elif not lives:
+            elif not incarnations:
                 raise BadJournal(
                     f"{name}:{number}: a journal begins with a 'start' record, not {record.kind!r}"
                 )
-            lives[-1].append(record)
-        return cls(tuple(Life(tuple(records)) for records in lives))
+            incarnations[-1].append(record)
+        return cls(tuple(IncarnationRecords(tuple(records)) for records in incarnations))
 
 
 def _document(line: str) -> Any:

@@ -40,7 +40,10 @@ def test_recorder_writes_what_the_contract_says(tmp_path: Path) -> None:
     assert records[2].items() >= {"node": "b", "epoch": 99, "counter": 7}.items()
     assert records[3].items() >= {"missed": None, "counter": None}.items()
     assert "from" not in records[2]
-    assert records[4].items() >= {"counter": 7, "node": "b", "from": "c", "life": "1a2b"}.items()
+    assert (
+        records[4].items()
+        >= {"counter": 7, "node": "b", "from": "c", "incarnation": "1a2b"}.items()
+    )
     assert records[5].items() >= {"kind": "host_unreachable", "node": "b", "topics": ["t"]}.items()
     assert records[6] == {
         "kind": "link_down",
@@ -112,7 +115,7 @@ def test_recorder_reaches_the_disk_while_the_node_runs(tmp_path: Path) -> None:
 
 
 def test_recorder_goes_on_after_a_line_that_was_cut(tmp_path: Path) -> None:
-    """After kill -9 the next life's first record must not be glued to half a line."""
+    """After kill -9 the next incarnation's first record must not be glued to half a line."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"kind":"publish","at":1.0}\n{"kind":"re')
     recorder = Recorder(str(path))

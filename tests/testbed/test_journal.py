@@ -30,24 +30,24 @@ def test_kinds_are_those_of_the_document() -> None:
     assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == set(KINDS)
 
 
-def test_journal_is_read_by_lives() -> None:
+def test_journal_is_read_by_incarnations() -> None:
     """A restarted node goes on in the same file."""
     journal = Journal.parse(
         [line(START), line(RECV), line({"kind": "closed", "at": 3.0}), line(START, at=4.0)]
     )
 
-    assert [len(life.records) for life in journal.lives] == [3, 1]
-    assert [life.ended_well for life in journal.lives] == [True, False]
-    assert journal.lives[1].start.at == 4.0
+    assert [len(incarnation.records) for incarnation in journal.incarnations] == [3, 1]
+    assert [incarnation.ended_well for incarnation in journal.incarnations] == [True, False]
+    assert journal.incarnations[1].start.at == 4.0
     assert [record.kind for record in journal.records] == ["start", "recv", "closed", "start"]
-    assert [record.fields["counter"] for record in journal.lives[0].of("recv")] == [1]
+    assert [record.fields["counter"] for record in journal.incarnations[0].of("recv")] == [1]
 
 
 def test_record_keeps_every_field_but_kind_and_time() -> None:
     """Fields that nobody knows today may matter to a reader of tomorrow."""
     journal = Journal.parse([line(START), line(RECV, **{"from": "c", "new": [1, {"x": None}]})])
 
-    record = journal.lives[0].records[1]
+    record = journal.incarnations[0].records[1]
     assert (record.kind, record.at) == ("recv", 2.0)
     wanted = {name: value for name, value in RECV.items() if name not in ("kind", "at")}
     assert record.fields == {**wanted, "from": "c", "new": [1, {"x": None}]}
@@ -59,20 +59,20 @@ def test_unknown_kinds_are_kept_and_mean_nothing() -> None:
     """Kinds may be added without a new version."""
     journal = Journal.parse([line(START), line({"kind": "weather", "at": 2, "rain": True})])
 
-    assert journal.lives[0].records[1].kind == "weather"
+    assert journal.incarnations[0].records[1].kind == "weather"
 
 
 @pytest.mark.parametrize("cut", ['{"kind":"rec', "", '{"kind":"publish","at":1.5} {"kind', "\x00"])
-def test_half_a_line_is_skipped_once_a_life(cut: str) -> None:
-    """A killed node leaves half a line; the next life begins on a line of its own."""
+def test_half_a_line_is_skipped_once_a_incarnation(cut: str) -> None:
+    """A killed node leaves half a line; the next incarnation begins on a line of its own."""
     journal = Journal.parse(
         [line(START), cut + "\n", line(START, at=5.0), line(RECV, at=6.0), cut + "\n"]
     )
 
-    assert [len(life.records) for life in journal.lives] == [1, 2]
+    assert [len(incarnation.records) for incarnation in journal.incarnations] == [1, 2]
 
 
-def test_second_broken_line_of_a_life_is_an_error() -> None:
+def test_second_broken_line_of_a_incarnation_is_an_error() -> None:
     """Twice is no killed node, but a writer that is broken."""
     with pytest.raises(
         BadJournal, match=r"b\.jsonl:4: this line is no JSON, and neither is line 2"
@@ -110,7 +110,7 @@ def test_fields_that_may_be_unknown_may_be_null() -> None:
     nothing = dict.fromkeys(("seq", "missed", "epoch", "counter"))
     journal = Journal.parse([line(START), line(RECV, **nothing)])
 
-    assert journal.lives[0].records[1].fields["seq"] is None
+    assert journal.incarnations[0].records[1].fields["seq"] is None
 
 
 def test_journal_is_read_from_a_file(tmp_path: Path) -> None:
@@ -118,10 +118,10 @@ def test_journal_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(line(START).encode() + '{"kind":"ä'.encode()[:-1])
 
-    assert len(Journal.read(path).lives) == 1
+    assert len(Journal.read(path).incarnations) == 1
     assert Journal.read(tmp_path / "none.jsonl") == Journal()
 
 
 def test_empty_file_is_an_empty_journal() -> None:
     """A node that was never started leaves one."""
-    assert Journal.parse([]).lives == ()
+    assert Journal.parse([]).incarnations == ()

@@ -24,8 +24,8 @@ from spot.testbed.checkers.outages import (
     Span,
     away,
     breaks,
+    incarnation_at,
     is_covered,
-    life_at,
     link_events,
     resumed,
     slowed_since,
@@ -46,7 +46,7 @@ class Apart(NamedTuple):
     ended: float
     """When they were synchronised again; infinity: never."""
     gone: frozenset[str]
-    """Nodes that did not run in it, or began another life."""
+    """Nodes that did not run in it, or began another incarnation."""
 
     def covers(self, at: float) -> bool:
         """Whether what was published ``at`` that time may not have arrived by it."""
@@ -55,7 +55,7 @@ class Apart(NamedTuple):
 
 @dataclass
 class Delivery:
-    """What one life published to a topic, and one node should have had of it."""
+    """What one incarnation published to a topic, and one node should have had of it."""
 
     node: str
     published: Published
@@ -186,7 +186,7 @@ def _is_sure(account: Account, one: Delivery, at: float, covering: list[Apart]) 
     else:
         # It came to the host when the way there was healed, and may be older than others then.
         at = min(at, *(time.since for time in covering))
-        found = life_at(account, one.host, at)
+        found = incarnation_at(account, one.host, at)
         if found is None:
             return False
         host = found

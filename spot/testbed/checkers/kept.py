@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 
-from spot.testbed.checkers.account import Account, LifeSpan
+from spot.testbed.checkers.account import Account, IncarnationSpan
 
 __all__ = ["is_held"]
 
@@ -29,7 +29,9 @@ JOINED_LESS_BYTES = 64
 """so many."""
 
 
-def is_held(account: Account, host: LifeSpan, topic: str, since: float, until: float) -> bool:
+def is_held(
+    account: Account, host: IncarnationSpan, topic: str, since: float, until: float
+) -> bool:
     """Whether a host still holds, ``until`` then, all that was published to it from ``since`` on.
 
     A host that has not recorded ``history_bytes`` keeps none.
@@ -45,7 +47,7 @@ def is_held(account: Account, host: LifeSpan, topic: str, since: float, until: f
     return size <= SURE * limit
 
 
-def _capacity(host: LifeSpan, topic: str) -> float:
+def _capacity(host: IncarnationSpan, topic: str) -> float:
     """Bytes that the replay buffer of a topic may take, if all topics of its host publish alike."""
     limit = float(host.setting("history_bytes", 0))
     topics = set(host.setting("topics", ()))

@@ -176,9 +176,9 @@ def test_excuse_ends_when_the_nodes_say_that_they_are_synchronised() -> None:
 def test_nodes_that_tell_no_links_have_until_the_longest_wait() -> None:
     """A program of another library may know nothing of its links."""
     run = MadeRun([CUT])
-    for life in run.all_lives():
+    for incarnation in run.all_incarnations():
         kinds = ("link_up", "link_down", "synced")
-        life.records = [one for one in life.records if one.kind not in kinds]
+        incarnation.records = [one for one in incarnation.records if one.kind not in kinds]
 
     ends = [
         ended

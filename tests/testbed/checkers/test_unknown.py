@@ -50,9 +50,11 @@ def test_no_journals_at_all_are_unknown(name: str) -> None:
 def test_silent_nodes_are_unknown(name: str) -> None:
     """They ran, were linked, and published nothing."""
     run = MadeRun()
-    for life in run.all_lives():
-        life.records = [
-            one for one in life.records if one.kind not in ("publish", "publish_error", "recv")
+    for incarnation in run.all_incarnations():
+        incarnation.records = [
+            one
+            for one in incarnation.records
+            if one.kind not in ("publish", "publish_error", "recv")
         ]
 
     assert CHECKERS[name](run.evidence()).verdict is Verdict.UNKNOWN

@@ -7,7 +7,7 @@ from spot.testbed.evidence import Effect, Evidence
 from spot.testbed.journal import Journal, Record
 from spot.testbed.report.timeline import BINS_MAX, MARKS_MAX, ROWS_MAX, Span, draw_timeline
 from spot.testbed.topology import build_topology
-from tests.testbed.report.runs import evidence, life, record, window
+from tests.testbed.report.runs import evidence, incarnation, record, window
 
 A_B = "a – b"  # noqa: RUF001
 TWO = build_topology("two-node")
@@ -18,7 +18,7 @@ def _two(a: list[Record], b: list[Record], length: float = 10.0) -> Evidence:
     journals = {}
     for name, records in (("a", a), ("b", b)):
         start = record(0.0, "start", version=1, node=name, pid=1)
-        journals[name] = Journal((life([start, *records, record(length, "closed")]),))
+        journals[name] = Journal((incarnation([start, *records, record(length, "closed")]),))
     made = evidence(TWO, length=length)
     return replace(made, journals=journals)
 
@@ -57,8 +57,12 @@ def test_link_is_up_while_both_ends_say_so() -> None:
 def test_killed_node_has_no_links() -> None:
     """It can't write down that its links went."""
     made = _two([record(1.0, "link_up", node="b")], [record(1.0, "link_up", node="a")])
-    first = life([record(0, "start", pid=1), record(1, "link_up", node="a"), record(3, "publish")])
-    second = life([record(6, "start", pid=2), record(7, "link_up", node="a"), record(10, "closed")])
+    first = incarnation(
+        [record(0, "start", pid=1), record(1, "link_up", node="a"), record(3, "publish")]
+    )
+    second = incarnation(
+        [record(6, "start", pid=2), record(7, "link_up", node="a"), record(10, "closed")]
+    )
     timeline = draw_timeline(
         replace(made, journals={**made.journals, "b": Journal((first, second))})
     )
@@ -124,7 +128,7 @@ def test_empty_journals_make_an_empty_timeline() -> None:
 def test_late_node_is_shown_as_down() -> None:
     """Its row says why its links are not there."""
     made = _two([], [])
-    late = Journal((life([record(4, "start", pid=1), record(10, "closed")]),))
+    late = Journal((incarnation([record(4, "start", pid=1), record(10, "closed")]),))
     fault = window("late", "b", began=0, effect=Effect(down=frozenset({"b"})))
     timeline = draw_timeline(replace(made, journals={**made.journals, "b": late}, faults=(fault,)))
     assert _states(timeline.nodes) == [("down", 0, 4), ("up", 4, 10)]
@@ -151,7 +155,7 @@ def test_many_notices_are_capped() -> None:
         for n in range(100)
         for spoke in spokes
     ]
-    hub = Journal((life([record(0, "start", pid=1), *told, record(60, "closed")]),))
+    hub = Journal((incarnation([record(0, "start", pid=1), *told, record(60, "closed")]),))
     timeline = draw_timeline(replace(evidence(nodes, length=46), journals={"hub": hub}))
     assert timeline.unreachable_total == 2700, "those after the run's end are left out"
     assert len(timeline.marks) == MARKS_MAX
