@@ -18,7 +18,7 @@ from spot.testbed.errors import ClusterError
 from spot.testbed.expectation import Expectation
 from spot.testbed.faults import Fault, Late, parse_fault
 from spot.testbed.faults.overlap import obstacle
-from spot.testbed.history import KINDS
+from spot.testbed.journal import KINDS
 from spot.testbed.scenario import (
     COMMAND_OPTIONS,
     COMMANDS,

@@ -22,7 +22,7 @@ class NodeStatus:
     state: NodeState
     address: str | None
     document: dict[str, Any] | None
-    """The node's status document (``docs/history.md``). None: it doesn't answer."""
+    """The node's status document (``docs/journal.md``). None: it doesn't answer."""
 
     @property
     def is_synced(self) -> bool:

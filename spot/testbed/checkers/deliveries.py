@@ -1,9 +1,10 @@
 """What each node should have received of what was published, and what excuses the rest.
 
 While a fault, a restart or a command kept the nodes on its way apart, and until they were
-synchronised again, a message need not come; but then its host has it in its history, and it is owed
-as well, to the last message. What excuses it for good is that the host had ended, that the node
-that was to receive it did not run, or that the history is not sure to have held it any more.
+synchronised again, a message need not come; but then its host has it in its replay buffer, and
+it is owed as well, to the last message. What excuses it for good is that the host had ended, that
+the node that was to receive it did not run, or that the buffer is not sure to have held it any
+more.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from spot.testbed.checkers.outages import (
     Span,
     away,
     breaks,
+    incarnation_at,
     is_covered,
-    life_at,
     link_events,
     resumed,
     slowed_since,
@@ -45,7 +46,7 @@ class Apart(NamedTuple):
     ended: float
     """When they were synchronised again; infinity: never."""
     gone: frozenset[str]
-    """Nodes that did not run in it, or began another life."""
+    """Nodes that did not run in it, or began another incarnation."""
 
     def covers(self, at: float) -> bool:
         """Whether what was published ``at`` that time may not have arrived by it."""
@@ -54,7 +55,7 @@ class Apart(NamedTuple):
 
 @dataclass
 class Delivery:
-    """What one life published to a topic, and one node should have had of it."""
+    """What one incarnation published to a topic, and one node should have had of it."""
 
     node: str
     published: Published
@@ -64,7 +65,7 @@ class Delivery:
     """Of these, published while the way was broken: they came after the heal."""
     excused: int = 0
     overrun: int = 0
-    """Of the excused, those that both nodes lived to see and history need not have held."""
+    """Of the excused, those that both nodes lived to see and the buffer need not have held."""
     lost: list[tuple[int, float]] = field(default_factory=list)
     """Counter and time of publishing of what never came and had to."""
     unhealed: list[tuple[int, float]] = field(default_factory=list)
@@ -167,7 +168,7 @@ def _note_tail(account: Account, one: Delivery, healing: list[Apart], spans: lis
 def _is_for_good(one: Delivery, time: Apart) -> bool:
     """Whether what such a time has kept from arriving may never arrive.
 
-    The receiver was away, or the host has ended since: its history ended with it. What another node
+    The receiver was away, or the host has ended since: its buffer ended with it. What another node
     had published, and the host had not confirmed, ends with its publisher, too.
     """
     span = one.published.span
@@ -178,14 +179,14 @@ def _is_for_good(one: Delivery, time: Apart) -> bool:
 
 
 def _is_sure(account: Account, one: Delivery, at: float, covering: list[Apart]) -> bool:
-    """Whether the host's history held a message still when the way was there again."""
+    """Whether the host's replay buffer held a message still when the way was there again."""
     published = one.published
     if published.span.node == one.host:
         host = published.span
     else:
         # It came to the host when the way there was healed, and may be older than others then.
         at = min(at, *(time.since for time in covering))
-        found = life_at(account, one.host, at)
+        found = incarnation_at(account, one.host, at)
         if found is None:
             return False
         host = found
@@ -248,7 +249,7 @@ def without_quorum(account: Account, host: str) -> list[Span]:
 def _before_first_met(account: Account, node: str, host: str, topic: str) -> Iterator[Span]:
     """What a host published before it first heard of a pattern: such a subscription begins live.
 
-    One by the topic's name begins with the first message, as far as history holds it.
+    One by the topic's name begins with the first message, as far as the buffer holds it.
     """
     if node == host:
         return

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from spot.testbed.checkers.account import Account, LifeSpan, account_of
+from spot.testbed.checkers.account import Account, IncarnationSpan, account_of
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import (
     BUSY_S,
@@ -27,7 +27,7 @@ NAME = "failover"
 class Route(NamedTuple):
     """A route with backups, from the call that made it."""
 
-    span: LifeSpan
+    span: IncarnationSpan
     topic: str
     hosts: Sequence[str]
     since: float
