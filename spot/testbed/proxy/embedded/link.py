@@ -10,10 +10,10 @@ from spot.testbed.proxy.embedded.stage import PlacedToxic, Stage
 if TYPE_CHECKING:
     from spot.testbed.proxy.embedded.connection import End
 
-__all__ = ["Link"]
+__all__ = ["ToxicLink"]
 
 
-class Link:
+class ToxicLink:
     """Bytes from ``source`` to ``target``. Without toxics they are sent from where they were read.
 
     ``toxics``: those that are there when it starts. Its calls are made in the event loop.

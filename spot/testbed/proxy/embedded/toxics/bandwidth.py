@@ -11,14 +11,14 @@ from spot.testbed.proxy.embedded.toxics.base import Toxic, until
 if TYPE_CHECKING:
     from spot.testbed.proxy.embedded.stage import Stage
 
-__all__ = ["Bandwidth"]
+__all__ = ["BandwidthToxic"]
 
 PIECE_MS = 100
 """Bytes leave in pieces of so much time at most, so that a slow line still moves."""
 
 
 @dataclass(frozen=True)
-class Bandwidth(Toxic):
+class BandwidthToxic(Toxic):
     """``rate`` kB/s (1 kB is 1,000 bytes). 0: bytes are held until it is changed or removed."""
 
     go_name: ClassVar[str] = "BandwidthToxic"

@@ -11,11 +11,11 @@ from spot.testbed.proxy.embedded.toxics.base import Toxic, until
 if TYPE_CHECKING:
     from spot.testbed.proxy.embedded.stage import Stage
 
-__all__ = ["Latency"]
+__all__ = ["LatencyToxic"]
 
 
 @dataclass(frozen=True)
-class Latency(Toxic):
+class LatencyToxic(Toxic):
     """Delays each chunk by ``latency`` ms, give or take ``jitter`` ms."""
 
     go_name: ClassVar[str] = "LatencyToxic"

@@ -10,11 +10,11 @@ from spot.testbed.proxy.embedded.toxics.base import Toxic
 if TYPE_CHECKING:
     from spot.testbed.proxy.embedded.stage import Stage
 
-__all__ = ["LimitData"]
+__all__ = ["LimitDataToxic"]
 
 
 @dataclass(frozen=True)
-class LimitData(Toxic):
+class LimitDataToxic(Toxic):
     """Closes after ``bytes`` bytes of each connection, counted since the toxic is there."""
 
     go_name: ClassVar[str] = "LimitDataToxic"

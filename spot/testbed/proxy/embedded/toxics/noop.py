@@ -10,11 +10,11 @@ from spot.testbed.proxy.embedded.toxics.base import Toxic
 if TYPE_CHECKING:
     from spot.testbed.proxy.embedded.stage import Stage
 
-__all__ = ["Noop"]
+__all__ = ["NoopToxic"]
 
 
 @dataclass(frozen=True)
-class Noop(Toxic):
+class NoopToxic(Toxic):
     """Passes everything on."""
 
     go_name: ClassVar[str] = "NoopToxic"

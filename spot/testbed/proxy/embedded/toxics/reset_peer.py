@@ -11,11 +11,11 @@ from spot.testbed.proxy.embedded.toxics.base import Toxic
 if TYPE_CHECKING:
     from spot.testbed.proxy.embedded.stage import Stage
 
-__all__ = ["ResetPeer"]
+__all__ = ["ResetPeerToxic"]
 
 
 @dataclass(frozen=True)
-class ResetPeer(Toxic):
+class ResetPeerToxic(Toxic):
     """Closes ``timeout`` ms after the first chunk, which is lost. 0: at once.
 
     By RST, both ways, if the connection was opened while the toxic was there; else by FIN.

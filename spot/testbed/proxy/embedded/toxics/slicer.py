@@ -12,11 +12,11 @@ from spot.testbed.proxy.embedded.toxics.base import Toxic, until
 if TYPE_CHECKING:
     from spot.testbed.proxy.embedded.stage import Stage
 
-__all__ = ["Slicer"]
+__all__ = ["SlicerToxic"]
 
 
 @dataclass(frozen=True)
-class Slicer(Toxic):
+class SlicerToxic(Toxic):
     """Pieces of ``average_size`` bytes, give or take ``size_variation``, ``delay`` us apart."""
 
     go_name: ClassVar[str] = "SlicerToxic"

@@ -11,11 +11,11 @@ from spot.testbed.proxy.embedded.toxics.base import Toxic
 if TYPE_CHECKING:
     from spot.testbed.proxy.embedded.stage import Stage
 
-__all__ = ["SlowClose"]
+__all__ = ["SlowCloseToxic"]
 
 
 @dataclass(frozen=True)
-class SlowClose(Toxic):
+class SlowCloseToxic(Toxic):
     """Passes bytes on at once, and the close after ``delay`` ms."""
 
     go_name: ClassVar[str] = "SlowCloseToxic"

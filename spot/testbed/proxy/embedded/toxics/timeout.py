@@ -11,11 +11,11 @@ from spot.testbed.proxy.embedded.toxics.base import Toxic
 if TYPE_CHECKING:
     from spot.testbed.proxy.embedded.stage import Stage
 
-__all__ = ["Timeout"]
+__all__ = ["TimeoutToxic"]
 
 
 @dataclass(frozen=True)
-class Timeout(Toxic):
+class TimeoutToxic(Toxic):
     """Drops everything, and closes when nothing has come for ``timeout`` ms. 0: never.
 
     Removing it closes the connection too, as no stream can go on after a gap. Toxicity doesn't
