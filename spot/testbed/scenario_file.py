@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from spot.config import Config, check_setting
+from spot.config import Config
 from spot.errors import InvalidArgument
 from spot.testbed.backends import BACKENDS
 from spot.testbed.checkers import CHECKERS
@@ -253,7 +253,7 @@ def _settings(place: Place) -> dict[str, str]:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             entry.fail(f"{value!r} is neither a number nor text")
         found[name] = str(value)
-        _checked(entry, partial(check_setting, name, found[name]))
+        _checked(entry, partial(Config.check, name, found[name]))
     variables = {f"SPOT_{name.upper()}": value for name, value in found.items()}
     try:
         Config.from_env(variables)

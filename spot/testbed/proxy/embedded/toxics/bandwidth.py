@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic, until
-
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue, until
 
 __all__ = ["BandwidthToxic"]
 
@@ -25,7 +22,7 @@ class BandwidthToxic(Toxic):
 
     rate: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, stage: ToxicQueue) -> None:
         """See ``Toxic``."""
         free_at = asyncio.get_running_loop().time()
         while (chunk := await stage.head()) is not None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic
-
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue
 
 __all__ = ["LimitDataToxic"]
 
@@ -21,7 +18,7 @@ class LimitDataToxic(Toxic):
 
     bytes: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, stage: ToxicQueue) -> None:
         """See ``Toxic``."""
         while (chunk := await stage.head()) is not None:
             left = self.bytes - stage.passed_bytes

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic, until
-
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue, until
 
 __all__ = ["SlicerToxic"]
 
@@ -26,7 +23,7 @@ class SlicerToxic(Toxic):
     size_variation: int = 0
     delay: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, stage: ToxicQueue) -> None:
         """See ``Toxic``."""
         loop = asyncio.get_running_loop()
         next_at = loop.time()

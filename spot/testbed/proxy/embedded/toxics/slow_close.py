@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic
-
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue
 
 __all__ = ["SlowCloseToxic"]
 
@@ -22,7 +19,7 @@ class SlowCloseToxic(Toxic):
 
     delay: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, stage: ToxicQueue) -> None:
         """See ``Toxic``."""
         while await stage.head() is not None:
             await stage.forward()
