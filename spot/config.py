@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from spot.endpoint import parse_endpoint
@@ -134,21 +134,20 @@ class Config:
         """A copy with some settings replaced. Unknown names are a TypeError."""
         return replace(self, **settings)
 
+    @classmethod
+    def check(cls, name: str, text: str) -> None:
+        """Checks one setting that is given as text, in the way of its environment variable.
 
-def setting_default(name: str) -> Any:
-    """The default of a setting, for help texts."""
-    item = next(item for item in fields(Config) if item.name == name)
-    return None if item.default is MISSING else item.default
-
-
-def check_setting(name: str, text: str) -> None:
-    """Checks the text of one setting, as a variable has it: empty is unset.
-
-    Raises InvalidArgument, which names the setting and no variable.
-    """
-    rules = next(item for item in fields(Config) if item.name == name).metadata
-    if text.strip():
-        _checked(name, _parsed(text.strip(), rules), rules)
+        ``name``: the setting, such as ``peer_timeout``. ``text``: its value; empty is unset, which
+        every setting may be. How settings go together is not checked: ``from_env`` does that.
+        Raises InvalidArgument, which names the setting and no variable; TypeError for an unknown
+        name.
+        """
+        item = next((item for item in fields(cls) if item.name == name), None)
+        if item is None:
+            raise TypeError(f"there is no setting {name!r}")
+        if text.strip():
+            _checked(name, _parsed(text.strip(), item.metadata), item.metadata)
 
 
 def _parsed(text: str, rules: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from spot.config import setting_default
+from spot.config import Config
 from spot.errors import InvalidArgument
 
 __all__ = ["NODE_OPTIONS", "PROGRAM_OPTIONS", "command"]
@@ -58,8 +58,9 @@ NODE_OPTIONS = {
 
 
 def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    defaults = Config()
     for name, text in reversed((NODE_OPTIONS | PROGRAM_OPTIONS).items()):
-        default = setting_default(name) if name in NODE_OPTIONS else None
+        default = getattr(defaults, name) if name in NODE_OPTIONS else None
         if default not in (None, ()) and name != "log_level":
             text = (
                 f"{text.rstrip('.')} ({default:g})."

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from spot.config import Config
 from spot.errors import InvalidArgument
-from spot.names import check_topic
 
 __all__ = ["JOURNAL_NONE", "JOURNAL_STDOUT", "PROGRAM_VARIABLES", "ProgramSettings"]
 
@@ -79,7 +78,7 @@ class ProgramSettings:
 def _topics(given: Mapping[str, str], variable: str) -> tuple[str, ...]:
     topics = tuple(part.strip() for part in given.get(variable, "").split(",") if part.strip())
     try:
-        return tuple(check_topic(topic) for topic in topics)
+        return Config(topics=topics).topics
     except InvalidArgument as error:
         raise InvalidArgument(f"{variable}={given[variable]!r}: {error}") from error
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import pytest
 
-from spot.config import Config, check_setting
+from spot.config import Config
 from spot.errors import InvalidArgument
 from spot.program.settings import PROGRAM_VARIABLES
 from spot.testbed.artefacts import new_directory
@@ -88,7 +88,7 @@ class Wanted:
             if f"SPOT_{name.upper()}" in PROGRAM_VARIABLES:
                 continue
             try:
-                check_setting(name.lower(), str(value))
+                Config.check(name.lower(), str(value))
             except InvalidArgument as error:
                 raise ClusterError(
                     f"@pytest.mark.spot: settings={{{name!r}: {value!r}}}: {error}"

@@ -31,7 +31,7 @@ from spot.testbed.checkers.outages import (
     slowed_since,
 )
 
-__all__ = ["Apart", "Delivery", "deliveries", "excuses", "unobserved", "without_quorum"]
+__all__ = ["Apart", "ExpectedDelivery", "deliveries", "excuses", "unobserved", "without_quorum"]
 
 QUIET_MAX_S = 4.0
 """Who still publishes so long after it was told to be quiet has not understood."""
@@ -54,7 +54,7 @@ class Apart(NamedTuple):
 
 
 @dataclass
-class Delivery:
+class ExpectedDelivery:
     """What one incarnation published to a topic, and one node should have had of it."""
 
     node: str
@@ -77,15 +77,15 @@ class Delivery:
     """That one had to come and never came."""
 
 
-def deliveries(account: Account) -> list[Delivery]:
+def deliveries(account: Account) -> list[ExpectedDelivery]:
     """Of every subscription and every publisher that it hears."""
     if "deliveries" not in account.memo:
         account.memo["deliveries"] = _deliveries(account)
-    found: list[Delivery] = account.memo["deliveries"]
+    found: list[ExpectedDelivery] = account.memo["deliveries"]
     return found
 
 
-def _deliveries(account: Account) -> list[Delivery]:
+def _deliveries(account: Account) -> list[ExpectedDelivery]:
     received: dict[tuple[str, Published], set[int]] = {}
     for stream in account.streams:
         for arrival in stream.arrivals:
@@ -106,13 +106,13 @@ def _deliveries(account: Account) -> list[Delivery]:
             continue  # to whom it went is not known
         for node in account.spans:
             if topic in account.hears(node, host):
-                one = Delivery(node, published, host)
+                one = ExpectedDelivery(node, published, host)
                 _judge(account, one, received.get((node, published), set()))
                 found.append(one)
     return found
 
 
-def _judge(account: Account, one: Delivery, received: set[int]) -> None:
+def _judge(account: Account, one: ExpectedDelivery, received: set[int]) -> None:
     published = one.published
     if not published.counters:
         return  # all of its publishes raised
@@ -138,7 +138,7 @@ def _judge(account: Account, one: Delivery, received: set[int]) -> None:
     _note_tail(account, one, healing, spans)
 
 
-def _note_healed(one: Delivery, healing: list[Apart], missing: list[int]) -> None:
+def _note_healed(one: ExpectedDelivery, healing: list[Apart], missing: list[int]) -> None:
     accepted = one.published.accepted
     times = sorted(accepted.values())
     gone = sorted(accepted[counter] for counter in missing)
@@ -149,7 +149,9 @@ def _note_healed(one: Delivery, healing: list[Apart], missing: list[int]) -> Non
             one.healed += published - lost
 
 
-def _note_tail(account: Account, one: Delivery, healing: list[Apart], spans: list[Span]) -> None:
+def _note_tail(
+    account: Account, one: ExpectedDelivery, healing: list[Apart], spans: list[Span]
+) -> None:
     counters = one.published.counters
     at = one.published.accepted[counters[-1]]
     ended = max((time.ended for time in healing if time.began <= at <= time.ended), default=None)
@@ -165,7 +167,7 @@ def _note_tail(account: Account, one: Delivery, healing: list[Apart], spans: lis
         one.tail_lost = counters[-1] in [counter for counter, _ in one.unhealed]
 
 
-def _is_for_good(one: Delivery, time: Apart) -> bool:
+def _is_for_good(one: ExpectedDelivery, time: Apart) -> bool:
     """Whether what such a time has kept from arriving may never arrive.
 
     The receiver was away, or the host has ended since: its buffer ended with it. What another node
@@ -178,7 +180,7 @@ def _is_for_good(one: Delivery, time: Apart) -> bool:
     return one.node in time.gone or one.host in time.gone or ended
 
 
-def _is_sure(account: Account, one: Delivery, at: float, covering: list[Apart]) -> bool:
+def _is_sure(account: Account, one: ExpectedDelivery, at: float, covering: list[Apart]) -> bool:
     """Whether the host's replay buffer held a message still when the way was there again."""
     published = one.published
     if published.span.node == one.host:
@@ -193,7 +195,7 @@ def _is_sure(account: Account, one: Delivery, at: float, covering: list[Apart]) 
     return is_held(account, host, published.topic, at, max(time.ended for time in covering))
 
 
-def _aparts_on_the_way(account: Account, one: Delivery) -> list[Apart]:
+def _aparts_on_the_way(account: Account, one: ExpectedDelivery) -> list[Apart]:
     publisher = one.published.span.node
     found = _aparts(account, one.host, one.node)
     if publisher != one.host:
@@ -201,7 +203,7 @@ def _aparts_on_the_way(account: Account, one: Delivery) -> list[Apart]:
     return found
 
 
-def _not_owed(account: Account, one: Delivery) -> list[Span]:
+def _not_owed(account: Account, one: ExpectedDelivery) -> list[Span]:
     """When what was published is owed to nobody, whatever became of the links."""
     published, node, host = one.published, one.node, one.host
     ready = account.phases.ready

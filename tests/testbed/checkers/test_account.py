@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from spot.core.topics.patterns import Pattern
 from spot.testbed.checkers import CHECKERS
-from spot.testbed.checkers.account import Account, account_of
+from spot.testbed.checkers.account import Account, account_of, matches
 from spot.testbed.evidence import Evidence, Phases, Verdict
 from spot.testbed.journal import IncarnationRecords, Journal, Record
 from spot.testbed.topology import NodeSpec, Topology, build_topology
@@ -243,3 +246,9 @@ def test_account_is_made_once_for_all_checkers() -> None:
 
     assert account_of(made) is account_of(made)
     assert account_of(MadeRun().evidence()) is not account_of(made)
+
+
+@given(st.text("ab*.\n", max_size=8), st.text("ab.\n", max_size=8))
+def test_patterns_match_what_the_library_matches(pattern: str, topic: str) -> None:
+    """The checkers have a matching of their own. Where it differs, a verdict is wrong."""
+    assert matches(pattern, topic) == Pattern(pattern).matches(topic)
