@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--spot-results",
         metavar="DIR",
-        help="where clusters leave reports, histories and logs (results, in the root directory)",
+        help="where clusters leave reports, journals and logs (results, in the root directory)",
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from spot.endpoint import parse_endpoint
@@ -165,21 +165,25 @@ class Config:
         """
         return replace(self, **settings)
 
+    @classmethod
+    def check(cls, name: str, text: str) -> None:
+        """Checks one setting that is given as text, as its environment variable would hold it.
 
-def setting_default(name: str) -> Any:
-    """The default of a setting, for help texts."""
-    item = next(item for item in fields(Config) if item.name == name)
-    return None if item.default is MISSING else item.default
+        ``from_env`` also checks how settings go together; this does not.
 
+        Args:
+            name: The setting, such as ``peer_timeout``.
+            text: Its value. An empty text is unset, which every setting may be.
 
-def check_setting(name: str, text: str) -> None:
-    """Checks the text of one setting as its variable would hold it. An empty text is unset.
-
-    Raises InvalidArgument, whose text names the setting, and not the variable.
-    """
-    rules = next(item for item in fields(Config) if item.name == name).metadata
-    if text.strip():
-        _checked(name, _parsed(text.strip(), rules), rules)
+        Raises:
+            InvalidArgument: The value is not valid. The text names the setting, and no variable.
+            TypeError: There is no setting of that name.
+        """
+        item = next((item for item in fields(cls) if item.name == name), None)
+        if item is None:
+            raise TypeError(f"there is no setting {name!r}")
+        if text.strip():
+            _checked(name, _parsed(text.strip(), item.metadata), item.metadata)
 
 
 def _parsed(text: str, rules: Mapping[str, Any]) -> Any:

@@ -13,7 +13,7 @@ import pytest
 
 from spot import Event, EventKind, PeerState, Spot, aio
 from spot.runtime import event_log
-from spot.testbed.history import KINDS
+from spot.testbed.journal import KINDS
 from tests.test_readme import ROOT, rows
 
 CORE_FILES = sorted((ROOT / "spot" / "core").rglob("*.py"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from spot.config import setting_default
+from spot.config import Config
 from spot.errors import InvalidArgument
 
 __all__ = ["NODE_OPTIONS", "PROGRAM_OPTIONS", "command"]
@@ -19,7 +19,7 @@ PROGRAM_OPTIONS = {
     "rate": "Messages a second to publish to each of its topics, and of --publish (0: none).",
     "publish": "Topic of another node to publish to.",
     "payload_bytes": "Size of each published message (64).",
-    "history": "File to append the history to; '-' is standard output, 'none' nowhere (-).",
+    "journal": "File to append the journal to; '-' is standard output, 'none' nowhere (-).",
     "control": "Unix socket on which the node answers --check and takes commands (none).",
     "log_format": "Log lines as 'text' or 'json' (text).",
 }
@@ -58,8 +58,9 @@ NODE_OPTIONS = {
 
 
 def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    defaults = Config()
     for name, text in reversed((NODE_OPTIONS | PROGRAM_OPTIONS).items()):
-        default = setting_default(name) if name in NODE_OPTIONS else None
+        default = getattr(defaults, name) if name in NODE_OPTIONS else None
         if default not in (None, ()) and name != "log_level":
             text = (
                 f"{text.rstrip('.')} ({default:g})."
@@ -86,7 +87,7 @@ def command(check: bool, as_json: bool, **given: Any) -> None:
     """Run one node until Ctrl-C or SIGTERM.
 
     Every option may come from the environment, by the name in square brackets, where lists are
-    separated by commas. What the node does is printed as JSON lines (see --history); its log goes
+    separated by commas. What the node does is printed as JSON lines (see --journal); its log goes
     to standard error.
 
     \b
@@ -105,7 +106,7 @@ def command(check: bool, as_json: bool, **given: Any) -> None:
 
         raise SystemExit(check_health(environ.get("SPOT_CONTROL", ""), as_json=as_json))
     if as_json:
-        raise click.UsageError("--json belongs to --check; the history is JSON lines anyway")
+        raise click.UsageError("--json belongs to --check; the journal is JSON lines anyway")
 
     from spot.program.run import run
     from spot.program.settings import ProgramSettings

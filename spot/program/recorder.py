@@ -1,4 +1,4 @@
-"""The history: what a node publishes, receives and is told, as JSON lines (``docs/history.md``).
+"""The journal: what a node publishes, receives and is told, as JSON lines (``docs/journal.md``).
 
 A record costs about a microsecond where it is made: one formatted string, appended to a list.
 A thread writes the list to the file ten times a second, and ``close`` writes the rest.
@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from spot.errors import HostUnreachable, SpotError
 from spot.program.payload import counter_of, publisher_of
-from spot.program.settings import HISTORY_NONE, HISTORY_STDOUT
+from spot.program.settings import JOURNAL_NONE, JOURNAL_STDOUT
 
 if TYPE_CHECKING:
     from spot.message import Event, Message
 
-__all__ = ["HISTORY_VERSION", "Recorder"]
+__all__ = ["JOURNAL_VERSION", "Recorder"]
 
-HISTORY_VERSION = 1
+JOURNAL_VERSION = 1
 FLUSH_INTERVAL_S = 0.1
 RECENT_MAX = 16
 EVENT_FIELDS = ("node", "endpoint", "topics", "reason", "delay", "count")
@@ -40,29 +40,29 @@ def _quoted(text: str) -> str:
 
 
 class Recorder:
-    """Appends records to a history file. All methods may be called from any thread.
+    """Appends records to a journal file. All methods may be called from any thread.
 
-    ``history`` is a path, ``-`` for standard output, or ``none``. Opening it raises OSError.
+    ``journal`` is a path, ``-`` for standard output, or ``none``. Opening it raises OSError.
     ``run`` must be running in a thread, or nothing is written before ``close``.
     """
 
-    def __init__(self, history: str) -> None:
+    def __init__(self, journal: str) -> None:
         self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT_MAX)
         """The newest records, but for those of single messages."""
         self._lines: list[str] = []
         self._lock = threading.Lock()
-        if history == HISTORY_STDOUT:
+        if journal == JOURNAL_STDOUT:
             self._fd = os.dup(sys.stdout.fileno())
         else:
-            path = os.devnull if history == HISTORY_NONE else history
+            path = os.devnull if journal == JOURNAL_NONE else journal
             try:
                 self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             except OSError as error:
-                raise OSError(error.errno, f"history {path}: {error.strerror}") from error
+                raise OSError(error.errno, f"journal {path}: {error.strerror}") from error
             self._end_cut_line()
 
     def _end_cut_line(self) -> None:
-        # A killed life may have left half a line: the next one must not continue it.
+        # A killed incarnation may have left half a line: the next one must not continue it.
         size = os.fstat(self._fd).st_size
         if size and os.pread(self._fd, 1, size - 1) != b"\n":
             os.write(self._fd, b"\n")
@@ -95,7 +95,7 @@ class Recorder:
         publisher = publisher_of(data)
         told = ""
         if publisher is not None:
-            told = f',"from":{_quoted(publisher.node)},"life":"{publisher.life}"'
+            told = f',"from":{_quoted(publisher.node)},"incarnation":"{publisher.incarnation}"'
         self._lines.append(
             f'{{"kind":"recv","at":{time.monotonic():.6f},"topic":{_quoted(topic)},"seq":{seq},'
             f'"missed":{"null" if missed is None else missed},"node":{_quoted(node)},'

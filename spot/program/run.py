@@ -18,7 +18,7 @@ from spot.program.commands import Commands
 from spot.program.control import ControlServer
 from spot.program.log import start_logging
 from spot.program.receive import receive, watch_events
-from spot.program.recorder import HISTORY_VERSION, Recorder
+from spot.program.recorder import JOURNAL_VERSION, Recorder
 from spot.program.settings import ProgramSettings
 from spot.program.traffic import Traffic
 
@@ -55,7 +55,7 @@ def _complain(text: str) -> None:
 
 
 class NodeProgram:
-    """A node with its traffic, history and health. Everything it opens is left to ``stack``."""
+    """A node with its traffic, journal and health. Everything it opens is left to ``stack``."""
 
     def __init__(self, settings: ProgramSettings, stack: ExitStack) -> None:
         self._settings = settings
@@ -65,9 +65,9 @@ class NodeProgram:
         self._failure: str | None = None
         self._last_error: str | None = None
         self._threads: list[threading.Thread] = []
-        self._recorder = Recorder(settings.history)
+        self._recorder = Recorder(settings.journal)
         stack.callback(self._recorder.close)
-        # Peers are added once somebody listens to the events, so that the history has every dial.
+        # Peers are added once somebody listens to the events, so that the journal has every dial.
         self._node = Spot(settings.config.with_settings(cluster=()))
         stack.callback(self._leave)
         self._traffic = Traffic(self._node, self._recorder, settings)
@@ -109,14 +109,14 @@ class NodeProgram:
         return 1 if self._failure else 0
 
     def status(self) -> dict[str, Any]:
-        """What ``spot node --check`` and the testbed ask for; see ``docs/history.md``."""
+        """What ``spot node --check`` and the testbed ask for; see ``docs/journal.md``."""
         node = self._node
         topics = node.list_topics()
         local = sorted(topic for topic in topics if node.topic_is_local(topic))
         peers = node.peers()
         errors = [peer.last_error for peer in peers if peer.state != "up" and peer.last_error]
         return {
-            "version": HISTORY_VERSION,
+            "version": JOURNAL_VERSION,
             "node": node.node_id,
             "pid": os.getpid(),
             "at": time.monotonic(),
@@ -134,11 +134,11 @@ class NodeProgram:
     def _record_start(self) -> None:
         self._recorder.record(
             "start",
-            version=HISTORY_VERSION,
+            version=JOURNAL_VERSION,
             node=self._node.node_id,
             pid=os.getpid(),
             wall=time.time(),
-            life=self._traffic.life,
+            incarnation=self._traffic.incarnation,
             endpoints=list(self._node.endpoints),
             rate=self._settings.rate,
             publish=list(self._settings.publish),

@@ -70,11 +70,11 @@ class Cluster:
     ``rate``: messages a second that each node publishes to each of its topics. 0: none; None: what
     ``default_rate`` says.
     ``settings``: ``SPOT_*`` variables for all nodes.
-    ``files``: directory for logs and histories, kept after ``stop``. None: they go with the run.
-    ``history``: whether nodes record histories.
+    ``files``: directory for logs and journals, kept after ``stop``. None: they go with the run.
+    ``journal``: whether nodes record journals.
     ``program``: on processes, a command that is the node instead of SPOT's own node program, such
     as ``["python", "node.py"]``. ``image``: on containers, an image that is. Either must speak
-    what ``docs/history.md`` says.
+    what ``docs/journal.md`` says.
     ``late``: nodes that are not started with the others: ``restart`` starts each, or the fault
     ``late`` when it is healed. Until all of them were, nodes can't synchronise with everyone, so
     ``start`` waits for the links of the others alone.
@@ -96,7 +96,7 @@ class Cluster:
         rate: float | None = None,
         settings: Mapping[str, str] | None = None,
         files: Path | None = None,
-        history: bool = True,
+        journal: bool = True,
         program: Sequence[str] | None = None,
         image: str | None = None,
         late: Iterable[str] = (),
@@ -120,7 +120,7 @@ class Cluster:
         rate = default_rate(topology) if rate is None else rate
         self._settings = {"SPOT_RATE": str(rate), **(settings or {})}
         self._files = files.absolute() if files else None
-        self._history = history
+        self._journal = journal
         self._state = state
         self._run: Run | None = None
 
@@ -192,7 +192,7 @@ class Cluster:
             self._topology,
             self._backend.name,
             settings=self._settings,
-            history=self._history,
+            journal=self._journal,
             files=self._files,
             proxied=self._proxied,
             program=self._program,
@@ -311,9 +311,9 @@ class Cluster:
         """The proxied links of all pairs, in the order of the topology's links. Raises as edge."""
         return tuple(self.edge(edge.dialler, edge.listener) for edge in edges(self._topology))
 
-    def history(self, node: str) -> Path:
-        """The file of a node's history. Raises UnknownNode."""
-        return self.run.history_file(self._topology.node(node).name)
+    def journal(self, node: str) -> Path:
+        """The file of a node's journal. Raises UnknownNode."""
+        return self.run.journal_file(self._topology.node(node).name)
 
     def state(self, node: str) -> NodeState:
         """Whether a node runs, without asking the node itself. Raises UnknownNode."""
@@ -384,7 +384,7 @@ class Cluster:
     def tell(self, node: str, do: str, **fields: object) -> dict[str, Any]:
         """Sends a node a command, such as ``tell("a", "remove", peer="b")``; returns its answer.
 
-        Commands, fields and answers stand in ``docs/history.md``. A ``peer`` that is a node of this
+        Commands, fields and answers stand in ``docs/journal.md``. A ``peer`` that is a node of this
         cluster is told together with the endpoint at which this node dials it, if it does. An
         answer with ``error`` is returned, not raised. Raises UnknownNode, and NoAnswer after 10 s.
         """

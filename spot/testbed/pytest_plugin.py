@@ -16,14 +16,14 @@ from typing import TypeVar
 
 import pytest
 
-from spot.config import Config, check_setting
+from spot.config import Config
 from spot.errors import InvalidArgument
 from spot.program.settings import PROGRAM_VARIABLES
 from spot.testbed.artefacts import new_directory
 from spot.testbed.backends import BACKENDS, make_backend
 from spot.testbed.checkers import check_all, fault_results
 from spot.testbed.cluster import Cluster
-from spot.testbed.collect import bounds_of, end_traffic, read_histories
+from spot.testbed.collect import bounds_of, end_traffic, read_journals
 from spot.testbed.errors import ClusterError, ClusterNotReady, EngineMissing
 from spot.testbed.evidence import Evidence, Finding, Phases, Verdict
 from spot.testbed.faults import ActiveFault, inject, parse_fault
@@ -88,7 +88,7 @@ class Wanted:
             if f"SPOT_{name.upper()}" in PROGRAM_VARIABLES:
                 continue
             try:
-                check_setting(name.lower(), str(value))
+                Config.check(name.lower(), str(value))
             except InvalidArgument as error:
                 raise ClusterError(
                     f"@pytest.mark.spot: settings={{{name!r}: {value!r}}}: {error}"
@@ -184,7 +184,7 @@ class ClusterUnderTest:
 
     def where(self) -> str:
         """Where the run's timeline and the rest of its artefacts are."""
-        files = f"histories and logs: {self._directory}"
+        files = f"journals and logs: {self._directory}"
         # A cluster that did not start has nothing to be drawn.
         return files if self._ready is None else f"timeline: {self._directory / REPORT}\n{files}"
 
@@ -214,10 +214,10 @@ class ClusterUnderTest:
         self._trouble += end_traffic(self.cluster)
         stopped = time.monotonic()
         self.cluster.stop()
-        histories, trouble = read_histories(self._directory, self.cluster.topology)
+        journals, trouble = read_journals(self._directory, self.cluster.topology)
         self._evidence = Evidence(
             topology=self.cluster.topology,
-            histories=histories,
+            journals=journals,
             faults=tuple(fault.window for fault in self._faults),
             phases=Phases(
                 started=self._started,

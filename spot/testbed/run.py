@@ -2,7 +2,7 @@
 
     <state>/runs/mesh-3f9a1c/record.json    topology, backend, runner, processes, containers
                              control/a.sock control socket of node a
-                             a.log a.jsonl  its log and history, unless they go elsewhere
+                             a.log a.jsonl  its log and journal, unless they go elsewhere
 
 The state directory is ``SPOT_STATE_DIR``, else ``$XDG_STATE_HOME/spot``, else
 ``~/.local/state/spot``. A run belongs to its runner (a process, known by number and start time)
@@ -88,11 +88,11 @@ class Run:
     backend: str
     runner: ProcessId
     files: Path
-    """Where logs and histories are."""
+    """Where logs and journals are."""
     settings: dict[str, str]
     """``SPOT_*`` variables that all nodes get."""
-    history: bool
-    """Whether the nodes record histories."""
+    journal: bool
+    """Whether the nodes record journals."""
     created: float = field(default_factory=time.time)
     """Seconds since 1970."""
     detached: bool = False
@@ -118,7 +118,7 @@ class Run:
         backend: str,
         *,
         settings: Mapping[str, str],
-        history: bool,
+        journal: bool,
         files: Path | None = None,
         proxied: bool = False,
         program: OwnProgram | None = None,
@@ -142,7 +142,7 @@ class Run:
             runner,
             files or directory,
             dict(settings),
-            history,
+            journal,
             proxied=proxied,
             program=program,
             image=image,
@@ -169,7 +169,7 @@ class Run:
                 runner=ProcessId(document["runner"]["pid"], document["runner"]["start"]),
                 files=Path(document["files"]),
                 settings=document["settings"],
-                history=document["history"],
+                journal=document["journal"],
                 created=document["created"],
                 detached=document["detached"],
                 nodes=document["nodes"],
@@ -209,8 +209,8 @@ class Run:
         """The file of this node's standard output and error."""
         return self.files / f"{node}.log"
 
-    def history_file(self, node: str) -> Path:
-        """The file of this node's history."""
+    def journal_file(self, node: str) -> Path:
+        """The file of this node's journal."""
         return self.files / f"{node}.jsonl"
 
     @property
@@ -244,7 +244,7 @@ class Run:
             "runner": {"pid": self.runner.pid, "start": self.runner.start},
             "files": str(self.files),
             "settings": self.settings,
-            "history": self.history,
+            "journal": self.journal,
             "created": self.created,
             "detached": self.detached,
             "nodes": self.nodes,

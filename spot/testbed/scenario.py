@@ -26,7 +26,7 @@ __all__ = [
     "FaultStep",
     "Scenario",
     "Step",
-    "Traffic",
+    "TrafficSpec",
 ]
 
 DURATION_MIN_S = 1.0
@@ -55,7 +55,7 @@ COMMAND_OPTIONS: Mapping[str, Mapping[str, type]] = {
 
 
 @dataclass(frozen=True)
-class Traffic:
+class TrafficSpec:
     """What every node publishes."""
 
     rate: float = 20.0
@@ -127,7 +127,7 @@ class Scenario:
     timeline: tuple[Step, ...]
     nodes: int | None = None
     """Nodes of a mesh, spokes of a hub-spoke, where the topology is named. None: its default."""
-    traffic: Traffic = Traffic()
+    traffic: TrafficSpec = TrafficSpec()
     settings: Mapping[str, str] = field(default_factory=dict)
     """Settings of all nodes, by the library's names."""
     duration: float | None = None

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from spot.config import Config, check_setting
+from spot.config import Config
 from spot.errors import InvalidArgument
 from spot.testbed.backends import BACKENDS
 from spot.testbed.checkers import CHECKERS
@@ -18,7 +18,7 @@ from spot.testbed.errors import ClusterError
 from spot.testbed.expectation import Expectation
 from spot.testbed.faults import Fault, Late, parse_fault
 from spot.testbed.faults.overlap import obstacle
-from spot.testbed.history import KINDS
+from spot.testbed.journal import KINDS
 from spot.testbed.scenario import (
     COMMAND_OPTIONS,
     COMMANDS,
@@ -26,7 +26,7 @@ from spot.testbed.scenario import (
     FaultStep,
     Scenario,
     Step,
-    Traffic,
+    TrafficSpec,
 )
 from spot.testbed.topology import NODES_MAX, TOPOLOGIES, NodeSpec, Topology, build_topology
 from spot.testbed.yaml_reader import (
@@ -104,7 +104,7 @@ def parse_scenario(content: str, file: str) -> Scenario:
     """
     reader = Reader(read_yaml(content, file), "a scenario's fields, such as 'title: ...'")
     topology, nodes = _topology(reader)
-    traffic = reader.take("traffic", _traffic, Traffic())
+    traffic = reader.take("traffic", _traffic, TrafficSpec())
     settings = reader.take("settings", _settings, {})
     timeline = reader.take("timeline", lambda place: _timeline(place, topology), ())
     must = reader.take("must", lambda place: _expectations(place, topology, must=True), ())
@@ -228,12 +228,12 @@ def _node(name: str, place: Place) -> NodeSpec:
     return spec
 
 
-def _traffic(place: Place) -> Traffic:
+def _traffic(place: Place) -> TrafficSpec:
     reader = Reader(place, "its fields, such as 'rate: 20'")
-    traffic = Traffic(
-        rate=reader.take("rate", number(0, RATE_MAX, "messages a second"), Traffic.rate),
+    traffic = TrafficSpec(
+        rate=reader.take("rate", number(0, RATE_MAX, "messages a second"), TrafficSpec.rate),
         payload_bytes=reader.take(
-            "payload_bytes", whole(1, PAYLOAD_MAX_BYTES, "bytes"), Traffic.payload_bytes
+            "payload_bytes", whole(1, PAYLOAD_MAX_BYTES, "bytes"), TrafficSpec.payload_bytes
         ),
         publish=reader.take("publish", _texts, ()),
     )
@@ -253,7 +253,7 @@ def _settings(place: Place) -> dict[str, str]:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             entry.fail(f"{value!r} is neither a number nor text")
         found[name] = str(value)
-        _checked(entry, partial(check_setting, name, found[name]))
+        _checked(entry, partial(Config.check, name, found[name]))
     variables = {f"SPOT_{name.upper()}": value for name, value in found.items()}
     try:
         Config.from_env(variables)

@@ -134,7 +134,7 @@ def test_node_is_killed_paused_and_restarted_where_it_was() -> None:
             assert visitor.cluster_sync(timeout=20)
 
 
-def test_histories_and_logs_are_files_of_the_one_who_asked(tmp_path: Path) -> None:
+def test_journals_and_logs_are_files_of_the_one_who_asked(tmp_path: Path) -> None:
     """They are what verdicts rest on, and outlive the containers."""
     files = tmp_path / "out"
     with Cluster("two-node", backend="docker", rate=50, proxied=True, files=files) as cluster:
@@ -143,7 +143,7 @@ def test_histories_and_logs_are_files_of_the_one_who_asked(tmp_path: Path) -> No
         whole = cluster.log("b")
         assert cluster.log("b", after=len(whole) - 1).startswith(whole[-1])
         cluster.wait_until(
-            lambda _: '"kind":"recv"' in cluster.history("a").read_text(), timeout=20
+            lambda _: '"kind":"recv"' in cluster.journal("a").read_text(), timeout=20
         )
     for name in ("a", "b"):
         records = (files / f"{name}.jsonl").read_text().splitlines()
@@ -229,9 +229,9 @@ def test_settings_of_the_environment_reach_the_nodes(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SPOT_NODE_ID", "wrong")
     monkeypatch.setenv("SPOT_CLUSTER_NAME", "$HOME${x}")
     with Cluster("two-node", backend="docker", rate=0) as cluster:
-        # Nodes write their histories ten times a second.
-        cluster.wait_until(lambda _: "\n" in cluster.history("a").read_text(), timeout=20)
-        start = json.loads(cluster.history("a").read_text().splitlines()[0])
+        # Nodes write their journals ten times a second.
+        cluster.wait_until(lambda _: "\n" in cluster.journal("a").read_text(), timeout=20)
+        start = json.loads(cluster.journal("a").read_text().splitlines()[0])
         assert start["node"] == "a"
         assert start["config"]["peer_timeout"] == 0.9
         assert start["config"]["cluster_name"] == "$HOME${x}"

@@ -22,7 +22,7 @@ from spot.testbed.run import RECORD_FILE, state_directory
 @pytest.fixture
 def run(state: Path) -> Run:
     return Run.create(
-        state_directory(), build_topology("mesh"), "docker", settings={}, history=True
+        state_directory(), build_topology("mesh"), "docker", settings={}, journal=True
     )
 
 

@@ -14,7 +14,7 @@ from spot.testbed.sweep import sweep
 
 
 def _run(state: Path, runner: ProcessId | None = None) -> Run:
-    run = Run.create(state, build_topology("mesh"), "process", settings={"A": "1"}, history=True)
+    run = Run.create(state, build_topology("mesh"), "process", settings={"A": "1"}, journal=True)
     if runner:
         run.runner = runner
         run.save()

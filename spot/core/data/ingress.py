@@ -50,7 +50,7 @@ class Publish(NamedTuple):
     chunk: Chunk | None = None
 
 
-class _Queue:
+class _LinkQueue:
     """The publishes that wait at a link, since when the first of them does."""
 
     __slots__ = ("publishes", "since")
@@ -80,7 +80,7 @@ class Ingress:
         self._publishers = publishers
         self._credit = credit
         self._forwarder = forwarder
-        self._queues: dict[Link, _Queue] = {}
+        self._queues: dict[Link, _LinkQueue] = {}
         # Links at which publishes wait. The link whose turn is next stands first.
         self.waiting: dict[Link, None] = {}
 
@@ -88,7 +88,7 @@ class Ingress:
 
     def link_up(self, link: Link) -> None:
         """A link is up: the peer may publish."""
-        self._queues[link] = _Queue()
+        self._queues[link] = _LinkQueue()
         self._publishers.link_up(link)
 
     def link_down(self, link: Link) -> None:
@@ -225,7 +225,7 @@ class Ingress:
         self.waiting.pop(link, None)
         return None
 
-    def _forward(self, link: Link, queue: _Queue, publish: Publish, chunk: Chunk) -> int | None:
+    def _forward(self, link: Link, queue: _LinkQueue, publish: Publish, chunk: Chunk) -> int | None:
         """Sends publishes on. Returns how many; None if some of them wait for room."""
         assert publish.sender is not None
         unsent = self._forwarder.forward(link, publish.topic_id, publish.sender, chunk)

@@ -33,7 +33,7 @@ class Tap(Protocol):
         """Nothing up to here will come any more."""
 
 
-class Follow(Protocol):
+class Refollow(Protocol):
     """What this node asks of relays."""
 
     def ask_again(self, topic: RemoteTopic, head: int) -> None:
@@ -51,7 +51,7 @@ class Receiver:
         inbox: Inbox,
         listening: Listening,
         credit: Credit,
-        follow: Follow,
+        follow: Refollow,
         tap: Tap,
     ) -> None:
         self._context = context

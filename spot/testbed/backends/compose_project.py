@@ -14,8 +14,8 @@ from ipaddress import IPv4Network
 import docker
 
 from spot.config import Config
-from spot.program.settings import HISTORY_NONE, PROGRAM_VARIABLES
-from spot.testbed.backends import RUN_VARIABLE
+from spot.program.settings import JOURNAL_NONE, PROGRAM_VARIABLES
+from spot.testbed.backends.backend import RUN_VARIABLE
 from spot.testbed.backends.labels import labels_of
 from spot.testbed.compose import PROXY_SERVICE, ComposeOptions, file_stem, write_files
 from spot.testbed.engine import Images
@@ -35,7 +35,7 @@ __all__ = [
 
 CONTROL_TARGET = "/run/spot"
 FILES_TARGET = "/files"
-"""Where a container sees the run's control sockets, and its logs and histories."""
+"""Where a container sees the run's control sockets, and its logs and journals."""
 
 OUTPUT_LINES_MAX = 20
 END_GRACE_S = 2.0
@@ -85,7 +85,7 @@ def choose_subnets(run: Run, client: docker.DockerClient) -> Subnets:
 
 def write_project(run: Run, images: Images, client: docker.DockerClient) -> list[str]:
     """Writes the compose files into the run's directory; returns them as options of compose."""
-    # As whoever runs this, so that sockets and histories are theirs; without any capability.
+    # As whoever runs this, so that sockets and journals are theirs; without any capability.
     user = f"{os.getuid()}:{os.getgid()}"
     plain = write_files(
         run.topology,
@@ -247,8 +247,8 @@ def _settings_of_all(run: Run) -> dict[str, str]:
 
 
 def _settings_of(run: Run, node: str) -> dict[str, str]:
-    history = f"{FILES_TARGET}/{run.history_file(node).name}" if run.history else HISTORY_NONE
+    journal = f"{FILES_TARGET}/{run.journal_file(node).name}" if run.journal else JOURNAL_NONE
     return {
         "SPOT_CONTROL": f"{CONTROL_TARGET}/{run.control_socket(node).name}",
-        "SPOT_HISTORY": history,
+        "SPOT_JOURNAL": journal,
     }

@@ -10,8 +10,8 @@ from typing import Any
 
 from spot.program.control import ask
 from spot.program.health import ask_status
-from spot.program.settings import HISTORY_NONE
-from spot.testbed.backends import RUN_VARIABLE, NodeState
+from spot.program.settings import JOURNAL_NONE
+from spot.testbed.backends.backend import RUN_VARIABLE, NodeState
 from spot.testbed.backends.local_proxy import (
     proxied_link,
     proxy_server,
@@ -215,6 +215,6 @@ def _node_variables(run: Run, node: NodeSpec) -> dict[str, str]:
         "SPOT_SUBSCRIBE": ",".join(node.subscribe),
         **({"SPOT_PUBLISH": ",".join(node.publish)} if node.publish else {}),
         **({"SPOT_RELAY": "1"} if node.relay else {}),
-        "SPOT_HISTORY": str(run.history_file(node.name)) if run.history else HISTORY_NONE,
+        "SPOT_JOURNAL": str(run.journal_file(node.name)) if run.journal else JOURNAL_NONE,
         "SPOT_CONTROL": str(run.control_socket(node.name)),
     }

@@ -1,9 +1,10 @@
 """What each node should have received of what was published, and what excuses the rest.
 
 While a fault, a restart or a command kept the nodes on its way apart, and until they were
-synchronised again, a message need not come; but then its host has it in its history, and it is owed
-as well, to the last message. What excuses it for good is that the host had ended, that the node
-that was to receive it did not run, or that the history is not sure to have held it any more.
+synchronised again, a message need not come; but then its host has it in its replay buffer, and
+it is owed as well, to the last message. What excuses it for good is that the host had ended, that
+the node that was to receive it did not run, or that the buffer is not sure to have held it any
+more.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from spot.testbed.checkers.outages import (
     Span,
     away,
     breaks,
+    incarnation_at,
     is_covered,
-    life_at,
     link_events,
     resumed,
     slowed_since,
 )
 
-__all__ = ["Apart", "Delivery", "deliveries", "excuses", "unobserved", "without_quorum"]
+__all__ = ["Apart", "ExpectedDelivery", "deliveries", "excuses", "unobserved", "without_quorum"]
 
 QUIET_MAX_S = 4.0
 """Who still publishes so long after it was told to be quiet has not understood."""
@@ -45,7 +46,7 @@ class Apart(NamedTuple):
     ended: float
     """When they were synchronised again; infinity: never."""
     gone: frozenset[str]
-    """Nodes that did not run in it, or began another life."""
+    """Nodes that did not run in it, or began another incarnation."""
 
     def covers(self, at: float) -> bool:
         """Whether what was published ``at`` that time may not have arrived by it."""
@@ -53,8 +54,8 @@ class Apart(NamedTuple):
 
 
 @dataclass
-class Delivery:
-    """What one life published to a topic, and one node should have had of it."""
+class ExpectedDelivery:
+    """What one incarnation published to a topic, and one node should have had of it."""
 
     node: str
     published: Published
@@ -64,7 +65,7 @@ class Delivery:
     """Of these, published while the way was broken: they came after the heal."""
     excused: int = 0
     overrun: int = 0
-    """Of the excused, those that both nodes lived to see and history need not have held."""
+    """Of the excused, those that both nodes lived to see and the buffer need not have held."""
     lost: list[tuple[int, float]] = field(default_factory=list)
     """Counter and time of publishing of what never came and had to."""
     unhealed: list[tuple[int, float]] = field(default_factory=list)
@@ -76,15 +77,15 @@ class Delivery:
     """That one had to come and never came."""
 
 
-def deliveries(account: Account) -> list[Delivery]:
+def deliveries(account: Account) -> list[ExpectedDelivery]:
     """Of every subscription and every publisher that it hears."""
     if "deliveries" not in account.memo:
         account.memo["deliveries"] = _deliveries(account)
-    found: list[Delivery] = account.memo["deliveries"]
+    found: list[ExpectedDelivery] = account.memo["deliveries"]
     return found
 
 
-def _deliveries(account: Account) -> list[Delivery]:
+def _deliveries(account: Account) -> list[ExpectedDelivery]:
     received: dict[tuple[str, Published], set[int]] = {}
     for stream in account.streams:
         for arrival in stream.arrivals:
@@ -105,13 +106,13 @@ def _deliveries(account: Account) -> list[Delivery]:
             continue  # to whom it went is not known
         for node in account.spans:
             if topic in account.hears(node, host):
-                one = Delivery(node, published, host)
+                one = ExpectedDelivery(node, published, host)
                 _judge(account, one, received.get((node, published), set()))
                 found.append(one)
     return found
 
 
-def _judge(account: Account, one: Delivery, received: set[int]) -> None:
+def _judge(account: Account, one: ExpectedDelivery, received: set[int]) -> None:
     published = one.published
     if not published.counters:
         return  # all of its publishes raised
@@ -137,7 +138,7 @@ def _judge(account: Account, one: Delivery, received: set[int]) -> None:
     _note_tail(account, one, healing, spans)
 
 
-def _note_healed(one: Delivery, healing: list[Apart], missing: list[int]) -> None:
+def _note_healed(one: ExpectedDelivery, healing: list[Apart], missing: list[int]) -> None:
     accepted = one.published.accepted
     times = sorted(accepted.values())
     gone = sorted(accepted[counter] for counter in missing)
@@ -148,7 +149,9 @@ def _note_healed(one: Delivery, healing: list[Apart], missing: list[int]) -> Non
             one.healed += published - lost
 
 
-def _note_tail(account: Account, one: Delivery, healing: list[Apart], spans: list[Span]) -> None:
+def _note_tail(
+    account: Account, one: ExpectedDelivery, healing: list[Apart], spans: list[Span]
+) -> None:
     counters = one.published.counters
     at = one.published.accepted[counters[-1]]
     ended = max((time.ended for time in healing if time.began <= at <= time.ended), default=None)
@@ -164,10 +167,10 @@ def _note_tail(account: Account, one: Delivery, healing: list[Apart], spans: lis
         one.tail_lost = counters[-1] in [counter for counter, _ in one.unhealed]
 
 
-def _is_for_good(one: Delivery, time: Apart) -> bool:
+def _is_for_good(one: ExpectedDelivery, time: Apart) -> bool:
     """Whether what such a time has kept from arriving may never arrive.
 
-    The receiver was away, or the host has ended since: its history ended with it. What another node
+    The receiver was away, or the host has ended since: its buffer ended with it. What another node
     had published, and the host had not confirmed, ends with its publisher, too.
     """
     span = one.published.span
@@ -177,22 +180,22 @@ def _is_for_good(one: Delivery, time: Apart) -> bool:
     return one.node in time.gone or one.host in time.gone or ended
 
 
-def _is_sure(account: Account, one: Delivery, at: float, covering: list[Apart]) -> bool:
-    """Whether the host's history held a message still when the way was there again."""
+def _is_sure(account: Account, one: ExpectedDelivery, at: float, covering: list[Apart]) -> bool:
+    """Whether the host's replay buffer held a message still when the way was there again."""
     published = one.published
     if published.span.node == one.host:
         host = published.span
     else:
         # It came to the host when the way there was healed, and may be older than others then.
         at = min(at, *(time.since for time in covering))
-        found = life_at(account, one.host, at)
+        found = incarnation_at(account, one.host, at)
         if found is None:
             return False
         host = found
     return is_held(account, host, published.topic, at, max(time.ended for time in covering))
 
 
-def _aparts_on_the_way(account: Account, one: Delivery) -> list[Apart]:
+def _aparts_on_the_way(account: Account, one: ExpectedDelivery) -> list[Apart]:
     publisher = one.published.span.node
     found = _aparts(account, one.host, one.node)
     if publisher != one.host:
@@ -200,7 +203,7 @@ def _aparts_on_the_way(account: Account, one: Delivery) -> list[Apart]:
     return found
 
 
-def _not_owed(account: Account, one: Delivery) -> list[Span]:
+def _not_owed(account: Account, one: ExpectedDelivery) -> list[Span]:
     """When what was published is owed to nobody, whatever became of the links."""
     published, node, host = one.published, one.node, one.host
     ready = account.phases.ready
@@ -248,7 +251,7 @@ def without_quorum(account: Account, host: str) -> list[Span]:
 def _before_first_met(account: Account, node: str, host: str, topic: str) -> Iterator[Span]:
     """What a host published before it first heard of a pattern: such a subscription begins live.
 
-    One by the topic's name begins with the first message, as far as history holds it.
+    One by the topic's name begins with the first message, as far as the buffer holds it.
     """
     if node == host:
         return

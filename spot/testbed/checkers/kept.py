@@ -1,8 +1,8 @@
-"""What a host's history is sure to hold of a topic, by its settings and by what was published.
+"""What a host's buffer is sure to hold of a topic, by its settings and by what was published.
 
 The library counts bytes with the overhead of its own objects, drops by batches, and shares what a
 node may hold between its topics. So that no checker has to follow it in that, a message counts as
-held only while it and all that came after fit into half of the history, with more overhead than
+held only while it and all that came after fit into half of the buffer, with more overhead than
 there is. What lies between is neither demanded here nor excused: it came, or it was counted.
 """
 
@@ -11,25 +11,27 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 
-from spot.testbed.checkers.account import Account, LifeSpan
+from spot.testbed.checkers.account import Account, IncarnationSpan
 
 __all__ = ["is_held"]
 
 SURE = 0.5
-"""The share of a history that holds what it must, however its batches were cut."""
+"""The share of a replay buffer that holds what it must, however its batches were cut."""
 OVERHEAD_BYTES = 256
 """More than what a message takes beside its payload, in a batch of its own."""
 JOINED_OVERHEAD_BYTES = 32
-"""The same for small messages, of which a history joins many in one batch: those of up to"""
+"""The same for small messages, of which a buffer joins many in one batch: those of up to"""
 JOINED_BYTES = 960
-"""so many bytes, and of a small history"""
+"""so many bytes, and of a small buffer"""
 JOINED_SHARE = 1 / 256
 """this share of it, less"""
 JOINED_LESS_BYTES = 64
 """so many."""
 
 
-def is_held(account: Account, host: LifeSpan, topic: str, since: float, until: float) -> bool:
+def is_held(
+    account: Account, host: IncarnationSpan, topic: str, since: float, until: float
+) -> bool:
     """Whether a host still holds, ``until`` then, all that was published to it from ``since`` on.
 
     A host that has not recorded ``history_bytes`` keeps none.
@@ -45,8 +47,8 @@ def is_held(account: Account, host: LifeSpan, topic: str, since: float, until: f
     return size <= SURE * limit
 
 
-def _capacity(host: LifeSpan, topic: str) -> float:
-    """Bytes that the history of a topic may take, if all topics of its host publish alike."""
+def _capacity(host: IncarnationSpan, topic: str) -> float:
+    """Bytes that the replay buffer of a topic may take, if all topics of its host publish alike."""
     limit = float(host.setting("history_bytes", 0))
     topics = set(host.setting("topics", ()))
     for record in host.of("command"):

@@ -1,4 +1,4 @@
-"""loss-only-in-faults: nothing is missed but what history did not hold, or a host took with it."""
+"""loss-only-in-faults: only what the buffer did not hold, or a host took with it, is missed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME = "loss-only-in-faults"
 def loss_only_in_faults(evidence: Evidence) -> Finding:
     """Whether all that was accepted came, but for what is excused; the last messages, too.
 
-    A fault alone excuses nothing that its host's history is sure to have held.
+    A fault alone excuses nothing that its host's replay buffer is sure to have held.
     """
     account = account_of(evidence)
     found = deliveries(account)
@@ -25,7 +25,10 @@ def loss_only_in_faults(evidence: Evidence) -> Finding:
     wrongs = Wrongs()
     for one in found:
         outside = [lost for lost in one.lost if lost not in one.unhealed]
-        for lost, when in ((outside, "outside of any fault"), (one.unhealed, "and history held")):
+        for lost, when in (
+            (outside, "outside of any fault"),
+            (one.unhealed, "and the replay buffer held"),
+        ):
             if lost:
                 wrongs.add(lost_text(account, one.node, one.published, lost, when), len(lost))
     excused = sum(one.excused for one in found)

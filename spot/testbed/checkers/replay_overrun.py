@@ -1,4 +1,4 @@
-"""replay-overrun: what the history no longer held is counted, to the message."""
+"""replay-overrun: what the replay buffer no longer held is counted, to the message."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NAME = "replay-overrun"
 
 
 def replay_overrun(evidence: Evidence) -> Finding:
-    """Whether the sum of ``missed`` is what is lacking, where an outage outlasted the history.
+    """Whether the sum of ``missed`` is what is lacking, where an outage outlasted the buffer.
 
-    The first that came and the last that came say from where to where. That the rest of the history
+    The first that came and the last that came say from where to where. That the rest of the buffer
     did come is judged by loss-only-in-faults. A topic to which several publish is left to
     no-silent-gap: only sequence numbers say in which order the host took what is lacking.
     """
@@ -45,7 +45,7 @@ def replay_overrun(evidence: Evidence) -> Finding:
                     f"{account.clock(arrivals[-1].at)}, and was told of {said:,}"
                 )
     if not lacking and not told:
-        return not_exercised(NAME, "no outage outlasted the history of a topic")
+        return not_exercised(NAME, "no outage outlasted the replay buffer of a topic")
     summary = f"{counted(lacking, 'message')} lacking, {told:,} told as missed"
     return judged(NAME, wrongs, summary)
 

@@ -1,4 +1,4 @@
-"""Puts a run's report beside its histories and logs."""
+"""Puts a run's report beside its journals and logs."""
 
 from __future__ import annotations
 

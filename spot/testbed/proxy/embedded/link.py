@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from spot.testbed.proxy.embedded.stage import PlacedToxic, Stage
+from spot.testbed.proxy.embedded.stage import PlacedToxic, Sink, Stage
 
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.connection import End
-
-__all__ = ["Link"]
+__all__ = ["ToxicLink"]
 
 
-class Link:
+class LinkSource(Protocol):
+    """The socket that a link takes its bytes from."""
+
+    def pause(self) -> None:
+        """Reads no more for now."""
+
+    def resume(self) -> None:
+        """Reads again."""
+
+
+class LinkTarget(Sink, Protocol):
+    """The socket that a link brings its bytes to."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether bytes wait here for the kernel to take them."""
+
+
+class ToxicLink:
     """Bytes from ``source`` to ``target``. Without toxics they are sent from where they were read.
 
     ``toxics``: those that are there when it starts. Its calls are made in the event loop.
     """
 
-    def __init__(self, source: End, target: End, toxics: Iterable[PlacedToxic]) -> None:
+    def __init__(
+        self, source: LinkSource, target: LinkTarget, toxics: Iterable[PlacedToxic]
+    ) -> None:
         self._source = source
         self._target = target
         self._stages: list[Stage] = []

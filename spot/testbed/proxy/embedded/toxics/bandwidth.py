@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic, until
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue, until
 
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
-
-__all__ = ["Bandwidth"]
+__all__ = ["BandwidthToxic"]
 
 PIECE_MS = 100
 """Bytes leave in pieces of so much time at most, so that a slow line still moves."""
 
 
 @dataclass(frozen=True)
-class Bandwidth(Toxic):
+class BandwidthToxic(Toxic):
     """``rate`` kB/s (1 kB is 1,000 bytes). 0: bytes are held until it is changed or removed."""
 
     go_name: ClassVar[str] = "BandwidthToxic"
 
     rate: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, stage: ToxicQueue) -> None:
         """See ``Toxic``."""
         free_at = asyncio.get_running_loop().time()
         while (chunk := await stage.head()) is not None:

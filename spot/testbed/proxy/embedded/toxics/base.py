@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, Protocol
 
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
+__all__ = ["QueuedBytes", "Toxic", "ToxicQueue", "until"]
 
-__all__ = ["Toxic", "until"]
+
+@dataclass(frozen=True, slots=True)
+class QueuedBytes:
+    """Bytes, and when they came to the stage by the loop's clock."""
+
+    data: memoryview
+    arrived: float
+
+
+class ToxicQueue(Protocol):
+    """What a toxic sees of its stage: the bytes that wait there, in chunks."""
+
+    passed_bytes: int
+    """How much it has forwarded since it is there."""
+
+    async def head(self) -> QueuedBytes | None:
+        """Waits for the oldest chunk, which stays in the queue. None: the stream has ended."""
+
+    async def forward(self, size: int | None = None) -> None:
+        """Hands the first ``size`` bytes of the oldest chunk on, all of it at most (None: all)."""
+
+    def drop(self, size: int | None = None) -> None:
+        """Forgets the first ``size`` bytes of the oldest chunk (None: all of it)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +50,7 @@ class Toxic:
     resets_on_close: ClassVar[bool] = False
     """Connections that are opened while it is there end with RST instead of FIN."""
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, stage: ToxicQueue) -> None:
         """Works off the stage's queue; on return the connection is closed.
 
         It is cancelled when the toxic is changed or removed. What it has neither forwarded nor

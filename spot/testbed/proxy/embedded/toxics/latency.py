@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic, until
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue, until
 
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
-
-__all__ = ["Latency"]
+__all__ = ["LatencyToxic"]
 
 
 @dataclass(frozen=True)
-class Latency(Toxic):
+class LatencyToxic(Toxic):
     """Delays each chunk by ``latency`` ms, give or take ``jitter`` ms."""
 
     go_name: ClassVar[str] = "LatencyToxic"
@@ -25,7 +22,7 @@ class Latency(Toxic):
     latency: int = 0
     jitter: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, stage: ToxicQueue) -> None:
         """See ``Toxic``. A change applies to what is under way, by when it came in."""
         while (chunk := await stage.head()) is not None:
             delay_ms = self.latency + (

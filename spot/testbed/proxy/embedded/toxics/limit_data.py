@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue
 
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
-
-__all__ = ["LimitData"]
+__all__ = ["LimitDataToxic"]
 
 
 @dataclass(frozen=True)
-class LimitData(Toxic):
+class LimitDataToxic(Toxic):
     """Closes after ``bytes`` bytes of each connection, counted since the toxic is there."""
 
     go_name: ClassVar[str] = "LimitDataToxic"
 
     bytes: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, stage: ToxicQueue) -> None:
         """See ``Toxic``."""
         while (chunk := await stage.head()) is not None:
             left = self.bytes - stage.passed_bytes

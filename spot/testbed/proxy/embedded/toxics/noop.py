@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue
 
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
-
-__all__ = ["Noop"]
+__all__ = ["NoopToxic"]
 
 
 @dataclass(frozen=True)
-class Noop(Toxic):
+class NoopToxic(Toxic):
     """Passes everything on."""
 
     go_name: ClassVar[str] = "NoopToxic"
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, stage: ToxicQueue) -> None:
         """See ``Toxic``."""
         while await stage.head() is not None:
             await stage.forward()

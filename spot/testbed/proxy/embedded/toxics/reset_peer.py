@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue
 
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
-
-__all__ = ["ResetPeer"]
+__all__ = ["ResetPeerToxic"]
 
 
 @dataclass(frozen=True)
-class ResetPeer(Toxic):
+class ResetPeerToxic(Toxic):
     """Closes ``timeout`` ms after the first chunk, which is lost. 0: at once.
 
     By RST, both ways, if the connection was opened while the toxic was there; else by FIN.
@@ -26,7 +23,7 @@ class ResetPeer(Toxic):
 
     timeout: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, stage: ToxicQueue) -> None:
         """See ``Toxic``."""
         await stage.head()
         await asyncio.sleep(max(0, self.timeout) / 1000)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic, until
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue, until
 
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
-
-__all__ = ["Slicer"]
+__all__ = ["SlicerToxic"]
 
 
 @dataclass(frozen=True)
-class Slicer(Toxic):
+class SlicerToxic(Toxic):
     """Pieces of ``average_size`` bytes, give or take ``size_variation``, ``delay`` us apart."""
 
     go_name: ClassVar[str] = "SlicerToxic"
@@ -26,7 +23,7 @@ class Slicer(Toxic):
     size_variation: int = 0
     delay: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, stage: ToxicQueue) -> None:
         """See ``Toxic``."""
         loop = asyncio.get_running_loop()
         next_at = loop.time()

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue
 
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
-
-__all__ = ["SlowClose"]
+__all__ = ["SlowCloseToxic"]
 
 
 @dataclass(frozen=True)
-class SlowClose(Toxic):
+class SlowCloseToxic(Toxic):
     """Passes bytes on at once, and the close after ``delay`` ms."""
 
     go_name: ClassVar[str] = "SlowCloseToxic"
 
     delay: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, stage: ToxicQueue) -> None:
         """See ``Toxic``."""
         while await stage.head() is not None:
             await stage.forward()

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue
 
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
-
-__all__ = ["Timeout"]
+__all__ = ["TimeoutToxic"]
 
 
 @dataclass(frozen=True)
-class Timeout(Toxic):
+class TimeoutToxic(Toxic):
     """Drops everything, and closes when nothing has come for ``timeout`` ms. 0: never.
 
     Removing it closes the connection too, as no stream can go on after a gap. Toxicity doesn't
@@ -27,7 +24,7 @@ class Timeout(Toxic):
 
     timeout: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, stage: ToxicQueue) -> None:
         """See ``Toxic``."""
         limit_s = self.timeout / 1000 if self.timeout > 0 else None
         try:
