@@ -22,8 +22,8 @@ from spot.testbed.report import (
     write_summary,
 )
 from spot.testbed.report.figures import moment
+from spot.testbed.report.files import PAGE_FILE
 from spot.testbed.report.terminal import STYLES
-from spot.testbed.report.writing import PAGE_FILE
 
 __all__ = ["command"]
 
