@@ -15,7 +15,7 @@ import docker
 
 from spot.config import Config
 from spot.program.settings import HISTORY_NONE, PROGRAM_VARIABLES
-from spot.testbed.backends import RUN_VARIABLE
+from spot.testbed.backends.backend import RUN_VARIABLE
 from spot.testbed.backends.labels import labels_of
 from spot.testbed.compose import PROXY_SERVICE, ComposeOptions, file_stem, write_files
 from spot.testbed.engine import Images

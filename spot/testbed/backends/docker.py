@@ -24,7 +24,7 @@ from docker.models.networks import Network
 
 from spot.program.control import ask
 from spot.program.health import ask_status
-from spot.testbed.backends import NodeState
+from spot.testbed.backends.backend import NodeState
 from spot.testbed.backends.compose_project import (
     SubnetRefused,
     compose_up,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from urllib.parse import urlsplit
 
-from spot.testbed.backends import RUN_VARIABLE, NodeState
+from spot.testbed.backends.backend import RUN_VARIABLE, NodeState
 from spot.testbed.edges import Edge, edges
 from spot.testbed.ports import LOOPBACK, PortReservation
 from spot.testbed.proxied_link import ProxiedLink

@@ -11,7 +11,7 @@ from typing import Any
 from spot.program.control import ask
 from spot.program.health import ask_status
 from spot.program.settings import HISTORY_NONE
-from spot.testbed.backends import RUN_VARIABLE, NodeState
+from spot.testbed.backends.backend import RUN_VARIABLE, NodeState
 from spot.testbed.backends.local_proxy import (
     proxied_link,
     proxy_server,

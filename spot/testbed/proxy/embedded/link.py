@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from spot.testbed.proxy.embedded.stage import PlacedToxic, Stage
-
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.connection import End
+from spot.testbed.proxy.embedded.stage import PlacedToxic, Sink, Stage
 
 __all__ = ["Link"]
+
+
+class Source(Protocol):
+    """The socket that a link reads."""
+
+    def pause(self) -> None:
+        """Reads no more for now."""
+
+    def resume(self) -> None:
+        """Reads again."""
+
+
+class Target(Sink, Protocol):
+    """The socket that a link writes to."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether bytes wait here for the kernel to take them."""
 
 
 class Link:
@@ -19,7 +34,7 @@ class Link:
     ``toxics``: those that are there when it starts. Its calls are made in the event loop.
     """
 
-    def __init__(self, source: End, target: End, toxics: Iterable[PlacedToxic]) -> None:
+    def __init__(self, source: Source, target: Target, toxics: Iterable[PlacedToxic]) -> None:
         self._source = source
         self._target = target
         self._stages: list[Stage] = []

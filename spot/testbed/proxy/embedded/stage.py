@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from spot.testbed.proxy.embedded.toxics import Noop, Toxic
+from spot.testbed.proxy.embedded.toxics.base import Chunk
 
-__all__ = ["Chunk", "PlacedToxic", "Sink", "Stage"]
+__all__ = ["PlacedToxic", "Sink", "Stage"]
 
 CHUNK_COST_BYTES = 200
 """What a chunk takes beside its bytes: many small ones are bounded too."""
@@ -53,14 +54,6 @@ class PlacedToxic:
             if toxicity.is_integer() and abs(toxicity) < 1e21
             else toxicity,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Bytes, and when they came to the stage by the loop's clock."""
-
-    data: memoryview
-    arrived: float
 
 
 class Sink(Protocol):

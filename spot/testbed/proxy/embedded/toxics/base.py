@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, Protocol
 
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
+__all__ = ["Chunk", "Queue", "Toxic", "until"]
 
-__all__ = ["Toxic", "until"]
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes, and when they reached the stage by the loop's clock."""
+
+    data: memoryview
+    arrived: float
+
+
+class Queue(Protocol):
+    """The bytes of one link that wait at a toxic. ``Stage`` has them."""
+
+    @property
+    def passed_bytes(self) -> int:
+        """How many bytes the toxic has forwarded on this link."""
+
+    async def head(self) -> Chunk | None:
+        """Waits for the oldest chunk, which stays in the queue. None: the stream has ended."""
+
+    async def forward(self, size: int | None = None) -> None:
+        """Hands on the first ``size`` bytes of the oldest chunk, at most all of it (None: all)."""
+
+    def drop(self, size: int | None = None) -> None:
+        """Forgets the first ``size`` bytes of the oldest chunk (None: all of it)."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +51,11 @@ class Toxic:
     resets_on_close: ClassVar[bool] = False
     """Connections that are opened while it is there end with RST instead of FIN."""
 
-    async def pipe(self, stage: Stage) -> None:
-        """Works off the stage's queue; on return the connection is closed.
+    async def pipe(self, queue: Queue) -> None:
+        """Works off the queue. When it returns, the connection is closed.
 
-        It is cancelled when the toxic is changed or removed. What it has neither forwarded nor
-        dropped by then stays in the queue, for whatever comes next.
+        It is cancelled when the toxic is changed or removed. Bytes that it has neither forwarded
+        nor dropped by then stay in the queue, for the toxic that comes next.
         """
         raise NotImplementedError
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic, until
-
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
+from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic, until
 
 __all__ = ["Latency"]
 
@@ -25,11 +22,11 @@ class Latency(Toxic):
     latency: int = 0
     jitter: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, queue: Queue) -> None:
         """See ``Toxic``. A change applies to what is under way, by when it came in."""
-        while (chunk := await stage.head()) is not None:
+        while (chunk := await queue.head()) is not None:
             delay_ms = self.latency + (
                 random.uniform(-self.jitter, self.jitter) if self.jitter > 0 else 0  # noqa: S311
             )
             await until(chunk.arrived + delay_ms / 1000)
-            await stage.forward()
+            await queue.forward()

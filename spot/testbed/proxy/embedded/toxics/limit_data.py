@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic
-
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
+from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic
 
 __all__ = ["LimitData"]
 
@@ -21,11 +18,11 @@ class LimitData(Toxic):
 
     bytes: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, queue: Queue) -> None:
         """See ``Toxic``."""
-        while (chunk := await stage.head()) is not None:
-            left = self.bytes - stage.passed_bytes
+        while (chunk := await queue.head()) is not None:
+            left = self.bytes - queue.passed_bytes
             if left > 0:
-                await stage.forward(min(left, len(chunk.data)))
-            if stage.passed_bytes >= self.bytes:
+                await queue.forward(min(left, len(chunk.data)))
+            if queue.passed_bytes >= self.bytes:
                 return

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic
-
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
+from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic
 
 __all__ = ["Noop"]
 
@@ -19,7 +16,7 @@ class Noop(Toxic):
 
     go_name: ClassVar[str] = "NoopToxic"
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, queue: Queue) -> None:
         """See ``Toxic``."""
-        while await stage.head() is not None:
-            await stage.forward()
+        while await queue.head() is not None:
+            await queue.forward()

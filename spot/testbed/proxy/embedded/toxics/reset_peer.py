@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic
-
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
+from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic
 
 __all__ = ["ResetPeer"]
 
@@ -26,7 +23,7 @@ class ResetPeer(Toxic):
 
     timeout: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, queue: Queue) -> None:
         """See ``Toxic``."""
-        await stage.head()
+        await queue.head()
         await asyncio.sleep(max(0, self.timeout) / 1000)

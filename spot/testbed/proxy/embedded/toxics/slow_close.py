@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic
-
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
+from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic
 
 __all__ = ["SlowClose"]
 
@@ -22,8 +19,8 @@ class SlowClose(Toxic):
 
     delay: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, queue: Queue) -> None:
         """See ``Toxic``."""
-        while await stage.head() is not None:
-            await stage.forward()
+        while await queue.head() is not None:
+            await queue.forward()
         await asyncio.sleep(max(0, self.delay) / 1000)

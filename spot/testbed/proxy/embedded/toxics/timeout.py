@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Toxic
-
-if TYPE_CHECKING:
-    from spot.testbed.proxy.embedded.stage import Stage
+from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic
 
 __all__ = ["Timeout"]
 
@@ -27,14 +24,14 @@ class Timeout(Toxic):
 
     timeout: int = 0
 
-    async def pipe(self, stage: Stage) -> None:
+    async def pipe(self, queue: Queue) -> None:
         """See ``Toxic``."""
         limit_s = self.timeout / 1000 if self.timeout > 0 else None
         try:
             while True:
                 async with asyncio.timeout(limit_s):
-                    if await stage.head() is None:
+                    if await queue.head() is None:
                         return
-                stage.drop()
+                queue.drop()
         except TimeoutError:
             return
