@@ -30,7 +30,7 @@ __all__ = ["command"]
 RUNS_SHOWN = 30
 
 
-@click.command("report", short_help="List runs, show one, or a page over all.")
+@click.command("report")
 @click.argument("run", required=False)
 @click.option("--summary", is_flag=True, help="Write a page over all runs, and name it.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")

@@ -59,7 +59,7 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> ran
     return range(low, high + 1)
 
 
-@click.group("scenario", short_help="Break a cluster by plan, and judge what happens.")
+@click.group("scenario")
 def command() -> None:
     """Run scenarios: clusters that are broken by plan, healed, and judged.
 

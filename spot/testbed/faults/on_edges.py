@@ -22,7 +22,6 @@ from spot.testbed.faults.edge_proofs import (
 from spot.testbed.faults.fault import Action, Fault, Proofs
 from spot.testbed.faults.groups import Pairs
 from spot.testbed.faults.wording import options_text
-from spot.testbed.proxy import ProxyNotFound
 
 if TYPE_CHECKING:
     from spot.testbed.cluster import Cluster
@@ -177,6 +176,8 @@ class ToxicOnEdge(Action):
 
     def undo(self) -> None:
         """See ``Action``."""
+        from spot.testbed.proxy import ProxyNotFound  # brings requests, which is slow to import
+
         for stream in self.streams:
             with contextlib.suppress(ProxyNotFound):
                 self.link.proxy.destroy_toxic(f"{self._toxic}_{stream}")
