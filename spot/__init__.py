@@ -1,5 +1,7 @@
 """SPOT: clustered publish/subscribe on ZeroMQ, without a broker."""
 
+from typing import TYPE_CHECKING
+
 from spot.config import Config
 from spot.errors import (
     AddressInUse,
@@ -19,7 +21,23 @@ from spot.errors import (
     TopicNotFound,
 )
 from spot.message import Event, Message, Metrics, Peer, View
-from spot.node import Spot
+
+if TYPE_CHECKING:
+    from spot.node import Spot
+else:
+
+    def __getattr__(name: str) -> object:
+        """Imports ``Spot`` when it is first asked for: commands and the testbed do without it."""
+        if name != "Spot":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from spot.node import Spot
+
+        globals()[name] = Spot
+        return Spot
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "AddressInUse",

@@ -56,7 +56,6 @@ KNOWN_CIRCLES = [
         "spot.core.membership.dial",
         "spot.core.topics.registry",
     },
-    {"spot.testbed.report.page", "spot.testbed.report.script", "spot.testbed.report.writing"},
 ]
 """Circles that still have to be broken up. Nothing may be added here."""
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
-from rich.console import Console
 
 from spot.cli.images import build_missing_images
-from spot.testbed import ComposeMissing, EngineMissing, ImageMissing
 from spot.testbed.backends import BACKENDS
+from spot.testbed.errors import ComposeMissing, EngineMissing, ImageMissing
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["backend_option", "choose_backend"]
 

@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import click
-from rich.console import Console
 
 from spot.cli.backend import backend_option
 from spot.cli.images import image_script
-from spot.testbed import ClusterError, ComposeMissing, EngineMissing, Run
-from spot.testbed.proxy import ProxyError, Toxiproxy, choose_server, find_toxiproxy
-from spot.testbed.run import state_directory
+from spot.testbed.errors import ClusterError, ComposeMissing, EngineMissing
+from spot.testbed.run import Run, state_directory
 
 __all__ = ["command"]
 
@@ -33,7 +31,7 @@ class Requirement:
     """The backends that don't work without it."""
 
 
-@click.command("doctor", short_help="Say what is there, what is missing, how to get it.")
+@click.command("doctor")
 @backend_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(backend: str | None, as_json: bool) -> None:
@@ -56,16 +54,14 @@ def command(backend: str | None, as_json: bool) -> None:
 
 
 def _print(requirements: list[Requirement], backend: str, missing: list[str]) -> None:
-    console = Console(highlight=False)
     for one in requirements:
-        state = "[green]there  [/]" if one.there else "[red]missing[/]"
-        console.print(f"{one.name:<13} {state}  ", end="")
-        console.print(one.detail, markup=False, soft_wrap=True)
+        state = click.style("there  ", "green") if one.there else click.style("missing", "red")
+        click.echo(f"{one.name:<13} {state}  {one.detail}")
     where = {"docker": "containers", "process": "local processes"}[backend]
     if missing:
-        console.print(f"{where} can't be started: see {', '.join(missing)}")
+        click.echo(f"{where} can't be started: see {', '.join(missing)}")
     else:
-        console.print(f"'spot up' takes {where}")
+        click.echo(f"'spot up' takes {where}")
 
 
 def _requirements() -> Iterator[Requirement]:
@@ -103,6 +99,8 @@ def _engine() -> Iterator[Requirement]:
 
 def _proxy_of_processes() -> Requirement:
     """The embedded proxy is always there, so only a wrong wish can be missing."""
+    from spot.testbed.proxy import ProxyError, Toxiproxy, choose_server, find_toxiproxy
+
     name, needed_by = "proxy", ("process",)
     try:
         kind = choose_server()

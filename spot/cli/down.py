@@ -16,7 +16,7 @@ from spot.testbed.topology import TOPOLOGIES
 __all__ = ["command"]
 
 
-@click.command("down", short_help="End a cluster.")
+@click.command("down")
 @click.argument("topology", required=False, type=click.Choice(list(TOPOLOGIES)))
 @click.option("--all", "every", is_flag=True, help="End every cluster that 'spot up' has started.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was ended as JSON.")

@@ -30,7 +30,6 @@ POLL_S = 0.5
 
 @click.command(
     "fault",
-    short_help="Break a link or a node, and show that it is.",
     epilog="Kinds: " + ", ".join(FAULTS),
 )
 @click.argument("kind", type=click.Choice([LIST, *FAULTS]), metavar="KIND")

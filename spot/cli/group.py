@@ -5,34 +5,38 @@ from __future__ import annotations
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 
 from spot.errors import SpotError
 
 __all__ = ["COMMANDS", "cli", "run_command_line"]
 
-COMMANDS = (
-    "up",
-    "status",
-    "logs",
-    "down",
-    "publish",
-    "subscribe",
-    "topics",
-    "fault",
-    "heal",
-    "scenario",
-    "report",
-    "doctor",
-    "node",
-    "completion",
-)
-"""Each is ``spot.cli.<name>.command``, in the order in which a newcomer meets them."""
+COMMANDS = {
+    "up": "Start a cluster and show it.",
+    "status": "Show nodes, links and traffic.",
+    "logs": "Show what the nodes say.",
+    "down": "End a cluster.",
+    "publish": "Publish one message.",
+    "subscribe": "Print messages as they come.",
+    "topics": "List topics and their hosts.",
+    "fault": "Break a link or a node, and show that it is.",
+    "heal": "Undo faults.",
+    "scenario": "Break a cluster by plan, and judge what happens.",
+    "report": "List runs, show one, or a page over all.",
+    "doctor": "Say what is there, what is missing, how to get it.",
+    "node": "Run one node in the foreground.",
+    "completion": "Print a completion script for a shell.",
+}
+"""What each command does, in the order in which a newcomer meets them.
+
+Each is ``spot.cli.<name>.command``. Its line stands here so that help imports none of them.
+"""
 
 EXIT_FAILED = 1
 
 
 class LazyGroup(click.Group):
-    """Imports a command when it is called: ``spot node`` needs nothing of the testbed."""
+    """Imports a command when it is called. Help and completion of their names import none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -42,6 +46,18 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"spot.cli.{cmd_name}").command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        commands = [
+            CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -19,7 +19,7 @@ READY_TIMEOUT_S = 15.0
 EXIT_NOT_READY = 1
 
 
-@click.command("heal", short_help="Undo faults.")
+@click.command("heal")
 @click.argument("nodes", nargs=-1)
 @on_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was healed as JSON.")

@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 import spot
-from spot.testbed import ImageMissing
+from spot.testbed.errors import ImageMissing
 
 if TYPE_CHECKING:
     import docker
+    from rich.console import Console
 
 __all__ = ["build_missing_images", "image_script"]
 

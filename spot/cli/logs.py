@@ -20,7 +20,7 @@ _TOPOLOGIES = f"{', '.join(list(TOPOLOGIES)[:-1])} or {list(TOPOLOGIES)[-1]}"
 _BEGINS_ENTRY = re.compile(r'^(\{"time": ")?\d{4}-\d\d-\d\dT')
 
 
-@click.command("logs", short_help="Show what the nodes say.")
+@click.command("logs")
 @click.argument("topology", required=False)
 @click.argument("node", required=False)
 @click.option("--follow", "-f", is_flag=True, help="Go on as it grows, until Ctrl-C.")

@@ -79,7 +79,7 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command("node", short_help="Run one node in the foreground.")
+@click.command("node")
 @_setting_options
 @click.option("--check", is_flag=True, help="Ask the node at --control for its health, and leave.")
 @click.option("--json", "as_json", is_flag=True, help="With --check: its whole status as JSON.")

@@ -22,15 +22,15 @@ from spot.testbed.report import (
     write_summary,
 )
 from spot.testbed.report.figures import moment
+from spot.testbed.report.files import PAGE_FILE
 from spot.testbed.report.terminal import STYLES
-from spot.testbed.report.writing import PAGE_FILE
 
 __all__ = ["command"]
 
 RUNS_SHOWN = 30
 
 
-@click.command("report", short_help="List runs, show one, or a page over all.")
+@click.command("report")
 @click.argument("run", required=False)
 @click.option("--summary", is_flag=True, help="Write a page over all runs, and name it.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from spot.testbed import Cluster, NotUp, Run
-from spot.testbed.run import state_directory
+from spot.testbed.errors import NotUp
+from spot.testbed.run import Run, state_directory
 from spot.testbed.topology import TOPOLOGIES
+
+if TYPE_CHECKING:
+    from spot.testbed.cluster import Cluster
 
 __all__ = ["clusters_up", "on_option", "the_cluster"]
 
@@ -21,7 +26,12 @@ def clusters_up(topology: str | None = None) -> list[Cluster]:
     Clusters of test suites are not among them: they belong to their runner.
     """
     runs = [run for run in Run.all(state_directory()) if run.detached]
-    return [Cluster.attach(run) for run in runs if topology in (None, run.topology.name)]
+    named = [run for run in runs if topology in (None, run.topology.name)]
+    if not named:
+        return []
+    from spot.testbed.cluster import Cluster  # slow to import
+
+    return [Cluster.attach(run) for run in named]
 
 
 def the_cluster(topology: str | None = None, *, naming: str = "--on {}") -> Cluster:

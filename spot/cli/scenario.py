@@ -21,6 +21,7 @@ from spot.testbed.artefacts import find_plan
 from spot.testbed.evidence import Verdict
 from spot.testbed.random_scenario import RANDOM, SEED_MAX, random_scenario
 from spot.testbed.report import UnknownRun, print_result, write_summary
+from spot.testbed.report.files import PAGE_FILE
 from spot.testbed.scenario import Scenario
 from spot.testbed.scenario_file import UnknownScenario, find_scenario, read_scenario, shipped
 from spot.testbed.yaml_reader import BadScenario
@@ -58,7 +59,7 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> ran
     return range(low, high + 1)
 
 
-@click.group("scenario", short_help="Break a cluster by plan, and judge what happens.")
+@click.group("scenario")
 def command() -> None:
     """Run scenarios: clusters that are broken by plan, healed, and judged.
 
@@ -191,7 +192,7 @@ def _show_outcomes(outcomes: list[Outcome], results: Path) -> None:
     console = Console(highlight=False)
     if len(outcomes) == 1 and outcomes[0].result is not None:
         print_result(console, outcomes[0].result)
-        where: Path = outcomes[0].result.directory / "report.html"
+        where: Path = outcomes[0].result.directory / PAGE_FILE
     else:
         console.print(outcome_table(outcomes))
         try:

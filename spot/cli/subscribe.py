@@ -15,7 +15,7 @@ from spot.cli.running import on_option
 __all__ = ["command"]
 
 
-@click.command("subscribe", short_help="Print messages as they come.")
+@click.command("subscribe")
 @click.argument("topic")
 @click.option("--count", type=click.IntRange(min=1), help="Leave after so many messages.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON document a line.")

@@ -14,7 +14,7 @@ from spot.cli.running import on_option
 __all__ = ["command"]
 
 
-@click.command("topics", short_help="List topics and their hosts.")
+@click.command("topics")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON list of topics with their hosts.")
 @on_option
 @peer_option

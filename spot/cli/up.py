@@ -30,7 +30,7 @@ EMBEDDED_EDGES_MAX = 100
 """More proxies than this, in one process, would make a start noticeably longer."""
 
 
-@click.command("up", short_help="Start a cluster and show it.")
+@click.command("up")
 @click.argument("topology", type=click.Choice(list(TOPOLOGIES)))
 @click.option("--nodes", type=int, help="Nodes of a mesh, spokes of a hub-spoke (3).")
 @click.option("--relay", is_flag=True, help="The hub relays: spokes hear one another through it.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = [
     "AlreadyUp",
-    "BadProgram",
     "BadFault",
+    "BadProgram",
     "ClusterError",
     "ClusterNotReady",
     "ComposeMissing",

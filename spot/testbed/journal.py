@@ -13,7 +13,7 @@ from typing import Any
 from spot.program.commands import FIELDS
 from spot.testbed.errors import ClusterError
 
-__all__ = ["JOURNAL_VERSION", "KINDS", "BadJournal", "Journal", "IncarnationRecords", "Record"]
+__all__ = ["JOURNAL_VERSION", "KINDS", "BadJournal", "IncarnationRecords", "Journal", "Record"]
 
 JOURNAL_VERSION = 1
 _EVENT = ("node", "endpoint", "topics", "reason", "delay", "count")

@@ -28,13 +28,13 @@ from spot.testbed.errors import ClusterError, ClusterNotReady, EngineMissing
 from spot.testbed.evidence import Evidence, Finding, Phases, Verdict
 from spot.testbed.faults import ActiveFault, inject, parse_fault
 from spot.testbed.report import write_report
+from spot.testbed.report.files import PAGE_FILE
 from spot.testbed.results import Result
 from spot.testbed.scenario_run import verdict_of
 from spot.testbed.topology import Topology
 
 __all__ = ["ClusterUnderTest", "Wanted", "cluster_under_test"]
 
-REPORT = "report.html"
 ASSERTION = "the test itself"
 """The finding for what the user's own test found wrong."""
 SETTLE_S = 1.0
@@ -186,7 +186,7 @@ class ClusterUnderTest:
         """Where the run's timeline and the rest of its artefacts are."""
         files = f"journals and logs: {self._directory}"
         # A cluster that did not start has nothing to be drawn.
-        return files if self._ready is None else f"timeline: {self._directory / REPORT}\n{files}"
+        return files if self._ready is None else f"timeline: {self._directory / PAGE_FILE}\n{files}"
 
     def end(self) -> None:
         """Ends what is still up, whatever has happened; a test that failed gets its report."""
@@ -274,7 +274,7 @@ class ClusterUnderTest:
                 lines.append(f"  {finding.guarantee}: {finding.verdict}: {finding.summary}")
                 lines += [f"    {detail}" for detail in finding.details]
         lines += [f"  trouble: {text}" for text in result.evidence.trouble]
-        return "\n".join([*lines, f"  timeline: {self._directory / REPORT}"])
+        return "\n".join([*lines, f"  timeline: {self._directory / PAGE_FILE}"])
 
 
 def _made(make: Callable[[], T]) -> T:

@@ -14,9 +14,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-import vl_convert
-
-from spot.testbed.report.writing import replace_file
+from spot.testbed.report.files import replace_file
 
 __all__ = ["drawing_script", "packed"]
 
@@ -24,6 +22,8 @@ __all__ = ["drawing_script", "packed"]
 @cache
 def drawing_script() -> str:
     """It defines ``window.vegaEmbed``. What can't be read from the cache is made anew."""
+    import vl_convert  # slow to import, and only a page with pictures needs it
+
     base = os.environ.get("XDG_CACHE_HOME")
     folder = (Path(base) if base else Path("~/.cache").expanduser()) / "spot"
     path = folder / f"vega-{vl_convert.__version__}.txt"
