@@ -6,6 +6,7 @@ __all__ = [
     "AlreadyUp",
     "BadProgram",
     "BadFault",
+    "BadSetting",
     "ClusterError",
     "ClusterNotReady",
     "ComposeMissing",
@@ -14,6 +15,7 @@ __all__ = [
     "ImageMissing",
     "NoAnswer",
     "NodeExited",
+    "NoStateDirectory",
     "NotOurs",
     "NotProxied",
     "NotUp",
@@ -49,6 +51,10 @@ class BadProgram(ClusterError, ValueError):
     """The program that should be the node can't be run, or does not speak as a node must."""
 
 
+class BadSetting(ClusterError, ValueError):
+    """A setting of nodes can't be given to them as it is written."""
+
+
 class AlreadyUp(ClusterError):
     """The cluster was started before."""
 
@@ -63,6 +69,10 @@ class NotUp(ClusterError):
 
 class PortInUse(ClusterError):
     """A port that a node should bind is taken."""
+
+
+class NoStateDirectory(ClusterError):
+    """The directory where runs are kept can't be made, or not be written to."""
 
 
 class NotOurs(ClusterError, PermissionError):
