@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from spot.config import Config
+from spot.config import Config, join_list
 from spot.errors import InvalidArgument
 
 __all__ = ["NODE_OPTIONS", "PROGRAM_OPTIONS", "command"]
@@ -98,9 +98,13 @@ def command(check: bool, as_json: bool, **given: Any) -> None:
     A node is healthy once it has synchronised with its peers.
     """  # noqa: D301  click: a \b keeps a paragraph's lines
     environ = dict(os.environ)
-    for name, value in given.items():
-        if value not in (None, ()):
-            environ[f"SPOT_{name.upper()}"] = ",".join(value) if name in LISTS else value
+    try:
+        for name, value in given.items():
+            if value not in (None, ()):
+                text = join_list(name, value) if name in LISTS else value
+                environ[f"SPOT_{name.upper()}"] = text
+    except InvalidArgument as error:
+        raise click.UsageError(f"{error}; for several, repeat the option") from error
     if check:
         from spot.program.health import check as check_health
 

@@ -21,12 +21,14 @@ from spot.testbed.errors import (
     NotUp,
     ProxyExited,
 )
+from spot.testbed.node_names import check_names, check_topology_name
 from spot.testbed.own_program import OwnProgram, check_status
 from spot.testbed.proxied_link import ProxiedLink
 from spot.testbed.run import Run, state_directory
 from spot.testbed.status import ClusterStatus, NodeStatus
 from spot.testbed.sweep import sweep
 from spot.testbed.topology import Topology, build_topology
+from spot.testbed.variables import check_node_lists, check_variables
 
 __all__ = ["Cluster", "default_rate"]
 
@@ -83,7 +85,8 @@ class Cluster:
 
     Entering starts the cluster and waits until it is ready; leaving stops it. What an earlier,
     killed process left behind is swept before a start. Not for use by several threads at once.
-    Errors are ``ClusterError``.
+    Errors are ``ClusterError``; a topology whose nodes can't be called so, or told what they host,
+    and settings that a variable can't carry are refused before anything is started.
     """
 
     def __init__(
@@ -105,6 +108,10 @@ class Cluster:
     ) -> None:
         if isinstance(topology, str):
             topology = build_topology(topology, nodes)
+        check_topology_name(topology.name)
+        check_names(topology.names)
+        for node in topology.nodes:
+            check_node_lists(node)
         self._topology = topology
         self._backend: Backend = make_backend(backend, base_port=base_port)
         if (program and backend != "process") or (image and backend != "docker"):
@@ -119,6 +126,7 @@ class Cluster:
         self._proxied = proxied
         rate = default_rate(topology) if rate is None else rate
         self._settings = {"SPOT_RATE": str(rate), **(settings or {})}
+        check_variables(self._settings)
         self._files = files.absolute() if files else None
         self._journal = journal
         self._state = state

@@ -6,6 +6,7 @@ __all__ = [
     "AlreadyUp",
     "BadFault",
     "BadProgram",
+    "BadSetting",
     "ClusterError",
     "ClusterNotReady",
     "ComposeMissing",
@@ -13,6 +14,7 @@ __all__ = [
     "EngineMissing",
     "ImageMissing",
     "NoAnswer",
+    "NoStateDirectory",
     "NodeExited",
     "NotOurs",
     "NotProxied",
@@ -49,6 +51,10 @@ class BadProgram(ClusterError, ValueError):
     """The program that should be the node can't be run, or does not speak as a node must."""
 
 
+class BadSetting(ClusterError, ValueError):
+    """A setting of nodes can't be given to them as it is written."""
+
+
 class AlreadyUp(ClusterError):
     """The cluster was started before."""
 
@@ -63,6 +69,10 @@ class NotUp(ClusterError):
 
 class PortInUse(ClusterError):
     """A port that a node should bind is taken."""
+
+
+class NoStateDirectory(ClusterError):
+    """The directory where runs are kept can't be made, or not be written to."""
 
 
 class NotOurs(ClusterError, PermissionError):
