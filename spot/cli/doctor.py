@@ -1,4 +1,4 @@
-"""``spot doctor``: what of the testbed's needs is there, what is missing, and how to get it."""
+"""``spot doctor``: checks what the testbed needs, and says how to get what is missing."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Requirement:
 @backend_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(backend: str | None, as_json: bool) -> None:
-    """Look at the container engine, compose, images and proxies that clusters are made with.
+    """Check the container engine, compose, images and proxies that clusters need.
 
-    Exits with 1 when something that the backend needs is missing. Unset, that is docker when an
-    engine answers, else process, which needs nothing beside this package.
+    Exit with 1 if the backend needs something that is missing. The default backend is docker if a
+    container engine answers, else process, which needs only this package.
     """
     requirements = list(_requirements())
     possible = all(one.there for one in requirements if "docker" in one.needed_by)
@@ -61,7 +61,7 @@ def _print(requirements: list[Requirement], backend: str, missing: list[str]) ->
     if missing:
         click.echo(f"{where} can't be started: see {', '.join(missing)}")
     else:
-        click.echo(f"'spot up' takes {where}")
+        click.echo(f"'spot up' uses {where}")
 
 
 def _requirements() -> Iterator[Requirement]:
@@ -77,7 +77,7 @@ def _engine() -> Iterator[Requirement]:
         client = connect()
     except EngineMissing as error:
         yield Requirement("engine", False, str(error))
-        return  # nothing else of it can be looked at
+        return  # the rest can't be checked without an engine
     version = client.version()["Version"]
     yield Requirement("engine", True, f"{version} at {client.api.base_url}")
     try:
@@ -98,7 +98,7 @@ def _engine() -> Iterator[Requirement]:
 
 
 def _proxy_of_processes() -> Requirement:
-    """The embedded proxy is always there, so only a wrong wish can be missing."""
+    """The embedded proxy is always there. Only a proxy that the user named can be missing."""
     from spot.testbed.proxy import ProxyError, Toxiproxy, choose_server, find_toxiproxy
 
     name, needed_by = "proxy", ("process",)
@@ -119,7 +119,7 @@ def _proxy_of_processes() -> Requirement:
     return Requirement(
         name,
         True,
-        "the embedded one, for processes; toxiproxy-server on PATH would go before it "
+        "the embedded one, for processes; a toxiproxy-server on PATH would be used instead "
         "(scripts/toxiproxy.sh builds one)",
         needed_by,
     )
@@ -136,5 +136,5 @@ def _runs() -> Requirement:
     left = [run.run_id for run in runs if run.is_abandoned]
     words = [f"{len(up)} up ({', '.join(up)})" if up else "none up"]
     if left:
-        words.append(f"{len(left)} left by killed runners, which 'spot down' sweeps")
+        words.append(f"{len(left)} left by killed runners; 'spot down' removes them")
     return Requirement(name, True, f"{', '.join(words)}, in {state}", needed_by)

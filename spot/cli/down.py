@@ -1,4 +1,4 @@
-"""``spot down``: ends clusters, and sweeps what dead runners left."""
+"""``spot down``: ends clusters, and removes what dead runners left."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["command"]
 @click.option("--all", "every", is_flag=True, help="End every cluster that 'spot up' has started.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was ended as JSON.")
 def command(topology: str | None, every: bool, as_json: bool) -> None:
-    """End TOPOLOGY, or the cluster that is up. Nothing up is no error.
+    """End TOPOLOGY, or the cluster that is up. If no cluster is up, that is not an error.
 
-    Also ends what a 'spot up' or test run that was killed has left. Clusters whose test run is
-    alive are not touched, nor anything that the testbed did not start.
+    Also remove what a killed 'spot up' or a killed test run left. Clusters of test runs that are
+    still alive stay, and so does everything that the testbed did not start.
     """
     if topology and every:
         raise click.UsageError("give a topology or --all, not both")

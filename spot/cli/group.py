@@ -1,4 +1,4 @@
-"""The group of commands: what there is, where each is found, what happens to errors."""
+"""The group of commands: their names and lines of help, how they are loaded, and their errors."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["COMMANDS", "cli", "run_command_line"]
 COMMANDS = {
     "up": "Start a cluster and show it.",
     "status": "Show nodes, links and traffic.",
-    "logs": "Show what the nodes say.",
+    "logs": "Show the logs of the nodes.",
     "down": "End a cluster.",
     "publish": "Publish one message.",
     "subscribe": "Print messages as they come.",
     "topics": "List topics and their hosts.",
-    "fault": "Break a link or a node, and show that it is.",
+    "fault": "Break a link or a node, and prove it.",
     "heal": "Undo faults.",
-    "scenario": "Break a cluster by plan, and judge what happens.",
-    "report": "List runs, show one, or a page over all.",
-    "doctor": "Say what is there, what is missing, how to get it.",
+    "scenario": "Run a plan of faults, and check the guarantees.",
+    "report": "List runs, show one, or write a page over all.",
+    "doctor": "Check what clusters need, and say how to get it.",
     "node": "Run one node in the foreground.",
     "completion": "Print a completion script for a shell.",
 }
@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    import importlib.metadata  # slow to import, and no other command needs it
+    import importlib.metadata  # slow to import, and only --version needs it
 
     try:
         version = importlib.metadata.version("spot-cluster")
@@ -86,12 +86,12 @@ def cli() -> None:
     """Clusters of SPOT nodes: start one, watch it, talk to it.
 
     \b
-      spot up mesh                     three nodes that know one another
-      spot status --watch              what they do
+      spot up mesh                     start three nodes that know one another
+      spot status --watch              watch them
       spot subscribe '*:data'          listen to all of them
-      spot publish a:data hello        say something
-      spot fault cut a b               break something, and watch it heal: spot heal
-      spot down
+      spot publish a:data hello        publish a message
+      spot fault cut a b               cut a link; 'spot heal' undoes it
+      spot down                        end the cluster
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no answer.
     """  # noqa: D301  click: a \b keeps a paragraph's lines
@@ -104,7 +104,7 @@ def run_command_line() -> int:
     except SpotError as error:
         return _failed(str(error))
     except RuntimeError as error:
-        # Imported only now, as a node program never needs the testbed.
+        # Imported only here, as a node program never needs the testbed.
         from spot.testbed.errors import ClusterError
 
         if not isinstance(error, ClusterError):

@@ -1,4 +1,4 @@
-"""Builds the images that containers need, where that can be done: in a clone of the repository."""
+"""Builds the images that containers need. That needs a clone of the repository."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["build_missing_images", "image_script"]
 
 
 def image_script() -> Path | None:
-    """The script that builds the images. None: SPOT doesn't run from a clone of its repository."""
+    """The script that builds the images. None: SPOT does not run from a clone of its repository."""
     script = Path(spot.__file__).resolve().parent.parent / "scripts" / "images.sh"
     return script if script.is_file() else None
 
 
 def build_missing_images(client: docker.DockerClient, say: Console) -> None:
-    """Builds images if one is missing, saying so. Raises ImageMissing when that fails."""
+    """Builds missing images, and says so by ``say``. Raises ImageMissing when that fails."""
     from spot.testbed.engine import Images, require_images
 
     missing = Images.from_env().missing(client)
@@ -35,7 +35,8 @@ def build_missing_images(client: docker.DockerClient, say: Console) -> None:
         require_images(client)
         return
     say.print(
-        f"building {' and '.join(missing)} first, as 'make images' does: once, a few minutes",
+        f"building {' and '.join(missing)} first, as 'make images' does. It takes a few minutes, "
+        "and is done once",
         soft_wrap=True,
     )
     with (

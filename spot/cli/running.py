@@ -1,4 +1,4 @@
-"""Which of the clusters that are up is meant."""
+"""Finds the cluster that a command is for, among those that are up."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ on_option = click.option(
 
 
 def clusters_up(topology: str | None = None) -> list[Cluster]:
-    """The clusters that ``spot up`` has left up, oldest first; of one topology if it is named.
+    """The clusters that ``spot up`` started, oldest first. ``topology`` None: of every topology.
 
-    Clusters of test suites are not among them: they belong to their runner.
+    Clusters of test suites are not included, as they belong to their runner.
     """
     runs = [run for run in Run.all(state_directory()) if run.detached]
     named = [run for run in runs if topology in (None, run.topology.name)]
@@ -35,9 +35,9 @@ def clusters_up(topology: str | None = None) -> list[Cluster]:
 
 
 def the_cluster(topology: str | None = None, *, naming: str = "--on {}") -> Cluster:
-    """The cluster of this topology, or the only one. Raises NotUp when that is not one.
+    """The cluster of this topology. None: the only one. Raises NotUp unless there is exactly one.
 
-    ``naming``: how a topology is named to the command that asks, for the error where several are.
+    ``naming``: how the user names a topology to the command, for the error message.
     """
     found = clusters_up(topology)
     if not found:
@@ -46,7 +46,7 @@ def the_cluster(topology: str | None = None, *, naming: str = "--on {}") -> Clus
     if len(found) > 1:
         names = [cluster.topology.name for cluster in found]
         raise NotUp(
-            f"several clusters are up ({', '.join(names)}): name one of them, as by "
+            f"several clusters are up ({', '.join(names)}): name one of them, for example with "
             f"'{naming.format(names[0])}'"
         )
     return found[0]

@@ -19,9 +19,9 @@ EXIT_NOT_READY = 1
 def command(topology: str | None, watch: bool, as_json: bool) -> None:
     """Show the nodes, links and traffic of TOPOLOGY, or of every cluster that is up.
 
-    Exits with 0 when all nodes and links are as they should be, with 1 when not.
+    Exit with 0 if all nodes and links are up, else with 1.
     """
-    # Several clusters are all shown; one that is named, or none at all, is an error if not up.
+    # Without a name, all clusters are shown. It is an error if none is up, or not the named one.
     clusters = clusters_up(topology) or [the_cluster(topology)]
     from spot.cli.watching import show_live, show_once  # slow to import
 

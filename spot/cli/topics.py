@@ -15,7 +15,7 @@ __all__ = ["command"]
 
 
 @click.command("topics")
-@click.option("--json", "as_json", is_flag=True, help="As a JSON list of topics with their hosts.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of topics and hosts.")
 @on_option
 @peer_option
 def command(as_json: bool, on: str | None, peers: tuple[str, ...]) -> None:

@@ -1,9 +1,8 @@
 """Compose files for a topology of any size: what ``compose/`` ships and what the testbed runs.
 
-A topology becomes three files. ``mesh.yaml`` is a deployment by itself. ``mesh.proxied.yaml``,
-given after it, takes the nodes off their common network and puts each on one of its own, which it
-shares with Toxiproxy alone: there is no way around the proxy. ``mesh.proxies.json`` is Toxiproxy's
-configuration, one proxy for each edge.
+A topology becomes three files. ``mesh.yaml`` is a complete deployment. ``mesh.proxied.yaml`` is an
+overlay for it: each node gets a network that it shares only with Toxiproxy, so that all traffic
+passes the proxy. ``mesh.proxies.json`` is Toxiproxy's configuration, with one proxy for each edge.
 
     python -m spot.testbed.compose mesh --nodes 7 --into deployment
 
@@ -56,13 +55,13 @@ __all__ = [
 ]
 
 VERSIONS = {"SPOT_VERSION": "0.1.0", "TOXIPROXY_VERSION": "2.12.0"}
-"""Which images belong to this version of the testbed; ``compose/.env`` says the same."""
+"""The images of this version of the testbed; ``compose/.env`` names the same."""
 
 NODE_PORT = 5555
 PROXY_SERVICE = "toxiproxy"
 PROXY_API_PORT = 8474
 HEALTH_CHECKS_PER_S = 5
-"""Of all nodes together: each costs a tenth of a second of processor time."""
+"""For all nodes together: each check takes a tenth of a second of processor time."""
 HEALTH_INTERVAL_MIN_S = 2
 
 
@@ -71,13 +70,13 @@ class ComposeOptions:
     """How a topology is deployed. The defaults are those of the files in ``compose/``.
 
     Texts of ``settings``, ``node_settings``, ``labels``, ``user`` and ``mounts`` reach the
-    containers as they are: a ``$`` in them is no variable of compose.
+    containers unchanged: compose does not read a ``$`` in them as a variable.
     """
 
     project: str | None = None
     """Name of the compose project. None: ``spot-`` and the topology's name."""
     subnets: Subnets | None = None
-    """Addresses of the networks. None: those set apart for the shipped files."""
+    """Addresses of the networks. None: those reserved for the shipped files."""
     node_image: str = "${SPOT_NODE_IMAGE:-spot-node}:${SPOT_VERSION:?take compose/.env along}"
     proxy_image: str = (
         "${TOXIPROXY_IMAGE:-spot-toxiproxy}:${TOXIPROXY_VERSION:?take compose/.env along}"
@@ -91,7 +90,7 @@ class ComposeOptions:
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of all containers and networks."""
     user: str | None = None
-    """User and group, as ``1000:1000``, that all containers run as. None: the images' own."""
+    """User and group that all containers run as, such as ``1000:1000``. None: the images' own."""
     mounts: Sequence[str] = ()
     """Folders of this machine for all nodes, as ``/here:/there``."""
 
@@ -187,7 +186,7 @@ def write_files(topology: Topology, directory: Path, options: ComposeOptions = S
 
 
 def file_stem(topology: Topology) -> str:
-    """What the names of this topology's files begin with: ``mesh``, or ``mesh-7`` for seven."""
+    """The beginning of the names of this topology's files: ``mesh``, or ``mesh-7`` for seven."""
     made = TOPOLOGIES.get(topology.name)
     if made is None or len(made().nodes) == len(topology.nodes):
         return topology.name
@@ -211,7 +210,7 @@ def node_network(node: str) -> str:
 
 
 def port_variable(node: str) -> str:
-    """The variable that says on which port of this machine a node is published; 0: any free one."""
+    """The variable for the port of this machine at which a node is published; 0: any free port."""
     return "SPOT_PORT_" + re.sub(r"\W", "_", node).upper()
 
 

@@ -25,17 +25,17 @@ __all__ = [
 ]
 
 CONNECT_TIMEOUT_S = 2
-"""An engine that takes longer to say hello won't do for a cluster."""
+"""An engine that takes longer to answer is too slow for a cluster."""
 CALL_TIMEOUT_S = 60
 COMMAND_TIMEOUT_S = 10.0
 COMPOSE_MIN = (2, 24)
-"""Has ``!override`` and ``!reset``, of which the proxied overlays are made."""
+"""The first version with ``!override`` and ``!reset``, which the proxied overlays use."""
 
 
 def connect(timeout: int = CONNECT_TIMEOUT_S) -> docker.DockerClient:
     """A client of the engine at ``DOCKER_HOST``, or of this machine's.
 
-    ``timeout``: seconds until it must have said hello; later calls may take a minute. Raises
+    ``timeout``: seconds that it may take to answer; later calls may take a minute. Raises
     EngineMissing.
     """
     try:
@@ -93,7 +93,7 @@ def compose_version() -> str | None:
 
 
 def require_compose() -> str:
-    """The version of ``docker compose``. Raises ComposeMissing when it won't do."""
+    """The version of ``docker compose``. Raises ComposeMissing if it is too old or doesn't run."""
     least = ".".join(map(str, COMPOSE_MIN))
     how = (
         f"install Docker's compose plugin, {least} or newer (scripts/engine.sh does on Debian), "
@@ -110,14 +110,14 @@ def require_compose() -> str:
 
 @dataclass(frozen=True)
 class Images:
-    """The images that containers are made of, as the engine knows them."""
+    """The names of the images of nodes and of Toxiproxy."""
 
     node: str
     proxy: str
 
     @classmethod
     def from_env(cls) -> Images:
-        """Those of this version, unless the variables of ``compose/.env`` name others."""
+        """The images of this version, or those that the variables of ``compose/.env`` name."""
 
         def name(image: str, default: str, version: str) -> str:
             tag = os.environ.get(version) or VERSIONS[version]
@@ -129,12 +129,12 @@ class Images:
         )
 
     def missing(self, client: docker.DockerClient) -> list[str]:
-        """Those that the engine doesn't have."""
+        """The images that the engine doesn't have."""
         return [name for name in (self.node, self.proxy) if image_attributes(client, name) is None]
 
 
 def image_attributes(client: docker.DockerClient, name: str) -> dict[str, Any] | None:
-    """What the engine knows of an image. None: it doesn't have it. Raises EngineMissing."""
+    """The engine's attributes of an image. None: it doesn't have it. Raises EngineMissing."""
     try:
         attributes: dict[str, Any] = client.images.get(name).attrs
     except ImageNotFound:
@@ -145,7 +145,7 @@ def image_attributes(client: docker.DockerClient, name: str) -> dict[str, Any] |
 
 
 def require_images(client: docker.DockerClient, node: str | None = None) -> Images:
-    """The images; ``node`` is the user's own one. Raises ImageMissing when one isn't there."""
+    """The images; ``node``: the user's own image. Raises ImageMissing if one isn't there."""
     images = Images.from_env()
     if node is not None:
         if image_attributes(client, node) is None:

@@ -1,4 +1,4 @@
-"""What can go wrong with a cluster under test; each text says what to do."""
+"""The errors of a cluster under test. Each text says what to do."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class BadFault(ClusterError, ValueError):
 
 
 class BadProgram(ClusterError, ValueError):
-    """The program that should be the node can't be run, or does not speak as a node must."""
+    """The user's node program can't be run, or does not answer as a node must."""
 
 
 class BadSetting(ClusterError, ValueError):
@@ -56,7 +56,7 @@ class BadSetting(ClusterError, ValueError):
 
 
 class AlreadyUp(ClusterError):
-    """The cluster was started before."""
+    """The cluster is up already."""
 
 
 class NoAnswer(ClusterError, TimeoutError):
@@ -68,7 +68,7 @@ class NotUp(ClusterError):
 
 
 class PortInUse(ClusterError):
-    """A port that a node should bind is taken."""
+    """Another program uses a port that a node should bind."""
 
 
 class NoStateDirectory(ClusterError):
@@ -76,7 +76,7 @@ class NoStateDirectory(ClusterError):
 
 
 class NotOurs(ClusterError, PermissionError):
-    """What was asked for belongs to another user of this machine."""
+    """The run belongs to another user of this machine."""
 
 
 class NotProxied(ClusterError):
@@ -92,11 +92,11 @@ class ComposeMissing(ClusterError):
 
 
 class ImageMissing(ClusterError):
-    """An image that containers are made of is not there."""
+    """The engine lacks an image that containers need."""
 
 
 class ContainersNotStarted(ClusterError):
-    """The engine did not start the containers. The text has the engine's words."""
+    """The engine did not start the containers. The text has the engine's message."""
 
 
 class ProxyExited(ClusterError):

@@ -43,7 +43,7 @@ def test_processes_are_taken_with_a_line_where_no_engine_answers(no_engine: None
     """A newcomer without Docker must get a cluster, and must not believe it is containers."""
     try:
         result = spot("up", "two-node")
-        assert "no container engine answers. Taking local processes" in result.stderr
+        assert "no container engine answers. Using local processes" in result.stderr
         assert "(local processes, a proxy between every pair)" in result.stderr
         assert Run.all(state_directory())[0].backend == "process"
     finally:
@@ -100,7 +100,7 @@ def test_down_and_doctor_do_without_an_engine(no_engine: None) -> None:
     assert "no cluster is up" in spot("down").stderr
     result = spot("doctor")
     assert "engine        missing  no container engine answers" in result.stdout
-    assert "'spot up' takes local processes" in result.stdout
+    assert "'spot up' uses local processes" in result.stdout
     findings = {
         finding["name"]: finding
         for finding in json.loads(spot("doctor", "--json").stdout)["findings"]
