@@ -66,11 +66,14 @@ def read_histories(
     histories = {}
     trouble = []
     for name in topology.names:
+        path = directory / f"{name}.jsonl"
         try:
-            histories[name] = History.read(directory / f"{name}.jsonl")
+            histories[name] = History.read(path)
         except BadHistory as error:
             trouble.append(str(error))
             histories[name] = History()
+        if histories[name].lost:
+            trouble.append(f"{path} lacks {histories[name].lost} records, as it took no more")
     return histories, tuple(trouble)
 
 
