@@ -12,6 +12,7 @@ and is swept when that is dead, unless the runner has detached it, as ``spot up`
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spot.testbed.errors import NotOurs
+from spot.testbed.errors import NoStateDirectory, NotOurs
 from spot.testbed.own_program import OwnProgram
 from spot.testbed.process_id import ProcessId
 from spot.testbed.topology import Topology
@@ -45,16 +46,13 @@ in the directory for temporary files, and ``control`` a link to it."""
 def state_directory() -> Path:
     """Where runs are kept; made if it is not there yet, for this user only.
 
-    Raises NotOurs when this user can't write there.
+    Raises NotOurs when this user can't write there, NoStateDirectory when nobody can.
     """
-    given = os.environ.get("SPOT_STATE_DIR")
-    if given:
-        directory = Path(given)
-    else:
-        base = os.environ.get("XDG_STATE_HOME")
-        directory = (Path(base) if base else Path.home() / ".local" / "state") / "spot"
+    directory = _chosen_directory()
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.statvfs(directory).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError
     except PermissionError:
@@ -62,7 +60,27 @@ def state_directory() -> Path:
             f"the runs in {directory} are another user's, or you may not write there: that user "
             "can end them, and SPOT_STATE_DIR names a directory of your own"
         ) from None
+    except OSError as error:
+        raise NoStateDirectory(
+            f"runs can't be kept in {directory}: {error.strerror}. SPOT_STATE_DIR names another "
+            "directory for them"
+        ) from error
     return directory.absolute()
+
+
+def _chosen_directory() -> Path:
+    given, base = os.environ.get("SPOT_STATE_DIR"), os.environ.get("XDG_STATE_HOME")
+    if given:
+        return Path(given)
+    try:
+        state = Path(base) if base else Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise NoStateDirectory(
+            "runs can't be kept in ~/.local/state/spot: there is no home directory, as HOME is "
+            f"unset and the system knows no user {os.getuid()}. SPOT_STATE_DIR names another "
+            "directory for them"
+        ) from None
+    return state / "spot"
 
 
 @contextlib.contextmanager
