@@ -76,14 +76,16 @@ def _findings() -> Iterator[Finding]:
 
 def _engine() -> Iterator[Finding]:
     from spot.testbed.engine import Images, connect, image_attributes, require_compose
+    from spot.testbed.engine_endpoint import EngineEndpoint
 
     try:
-        client = connect()
+        endpoint = EngineEndpoint.current()
+        client = connect(endpoint)
     except EngineMissing as error:
         yield Finding("engine", False, str(error))
         return  # nothing else of it can be looked at
     version = client.version()["Version"]
-    yield Finding("engine", True, f"{version} at {client.api.base_url}")
+    yield Finding("engine", True, f"{version} at {endpoint}")
     try:
         yield Finding("compose", True, require_compose())
     except ComposeMissing as error:

@@ -35,7 +35,7 @@ __all__ = ["Run", "state_directory", "state_lock"]
 
 log = logging.getLogger(__name__)
 
-RECORD_VERSION = 3
+RECORD_VERSION = 4
 RECORD_FILE = "record.json"
 CONTROL = "control"
 SOCKET_PATH_BYTES_MAX = 107
@@ -121,6 +121,8 @@ class Run:
     """Whether a proxy stands between every pair."""
     proxy: dict[str, Any] | None = None
     """What the backend must remember of the proxy server. None: there is none, or not yet."""
+    engine: dict[str, str] = field(default_factory=dict)
+    """The variables that lead to the container engine of its containers. Empty: it has none."""
     program: OwnProgram | None = None
     """What is the node, on processes. None: SPOT's own node program."""
     image: str | None = None
@@ -193,6 +195,7 @@ class Run:
                 nodes=document["nodes"],
                 proxied=document["proxied"],
                 proxy=document["proxy"],
+                engine=document["engine"],
                 program=OwnProgram.from_json(program) if program else None,
                 image=document["image"],
                 late=frozenset(document["late"]),
@@ -268,6 +271,7 @@ class Run:
             "nodes": self.nodes,
             "proxied": self.proxied,
             "proxy": self.proxy,
+            "engine": self.engine,
             "program": self.program.to_json() if self.program else None,
             "image": self.image,
             "late": sorted(self.late),

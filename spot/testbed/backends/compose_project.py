@@ -19,6 +19,7 @@ from spot.testbed.backends import RUN_VARIABLE
 from spot.testbed.backends.labels import labels_of
 from spot.testbed.compose import PROXY_SERVICE, ComposeOptions, file_stem, write_files
 from spot.testbed.engine import Images
+from spot.testbed.engine_endpoint import EngineEndpoint
 from spot.testbed.errors import ContainersNotStarted, PortInUse
 from spot.testbed.process_id import end_processes, marked_processes
 from spot.testbed.run import Run
@@ -119,28 +120,30 @@ def compose_up(
     run: Run,
     files: Sequence[str],
     ports: Mapping[str, int],
+    endpoint: EngineEndpoint,
     timeout: float,
     say: Callable[[str], object],
 ) -> None:
     """Makes all containers, and starts them but for ``run.late``.
 
-    ``ports``: where services are published on this machine. Raises PortInUse, SubnetRefused,
-    ContainersNotStarted with the engine's words.
+    ``ports``: where services are published on this machine; ``endpoint``: the engine. Raises
+    PortInUse, SubnetRefused, ContainersNotStarted with the engine's words.
     """
     services = [name for name in run.topology.names if name not in run.late]
     services += [PROXY_SERVICE] if run.proxied else []
     say(f"starting {len(services)} containers")
     if run.late:
-        _compose(run, [*files, "create"], ports, timeout, len(services), say)
-        _compose(run, [*files, "start", *services], ports, timeout, len(services), say)
+        steps = [[*files, "create"], [*files, "start", *services]]
     else:
-        _compose(run, [*files, "up", "--detach"], ports, timeout, len(services), say)
+        steps = [[*files, "up", "--detach"]]
+    for words in steps:
+        _compose(run, words, _environment(run, ports, endpoint), timeout, len(services), say)
 
 
 def _compose(
     run: Run,
     words: Sequence[str],
-    ports: Mapping[str, int],
+    environment: Mapping[str, str],
     timeout: float,
     total: int,
     say: Callable[[str], object],
@@ -160,7 +163,7 @@ def _compose(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=_environment(run, ports),
+            env=environment,
             # Ctrl-C is for us: what this has begun, we sweep.
             start_new_session=True,
         )
@@ -216,8 +219,8 @@ def _refusal(run: Run, output: list[str]) -> ContainersNotStarted | PortInUse:
     )
 
 
-def _environment(run: Run, ports: Mapping[str, int]) -> dict[str, str]:
-    """Ours, without variables that would change what the files say."""
+def _environment(run: Run, ports: Mapping[str, int], endpoint: EngineEndpoint) -> dict[str, str]:
+    """Ours, without variables that would change what the files say, or which engine is meant."""
     kept = {
         name: text
         for name, text in os.environ.items()
@@ -227,7 +230,7 @@ def _environment(run: Run, ports: Mapping[str, int]) -> dict[str, str]:
         "TOXIPROXY_PORT" if name == PROXY_SERVICE else _port_variable(name): str(port)
         for name, port in ports.items()
     }
-    return {**kept, **published, RUN_VARIABLE: run.run_id}
+    return {**endpoint.environment(kept), **published, RUN_VARIABLE: run.run_id}
 
 
 def _port_variable(node: str) -> str:
