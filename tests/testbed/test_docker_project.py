@@ -90,7 +90,12 @@ def test_run_of_another_version_or_owner_is_left_alone(run: Run) -> None:
         ("Pool overlaps with other one on this address space", SubnetRefused, "SPOT_NETWORK"),
         ("write /x: no space left on device", ContainersNotStarted, "disk is full"),
         ("pull access denied for spot-node", ContainersNotStarted, "make images"),
-        ("invalid mount config for type bind", ContainersNotStarted, "another machine's"),
+        (
+            'invalid mount config for type "bind": bind source path does not exist: /a:b/c',
+            ContainersNotStarted,
+            "does not see /a:b/c: it is another machine's",
+        ),
+        ("invalid mount config for type bind", ContainersNotStarted, "spot doctor"),
         ("something that nobody foresaw", ContainersNotStarted, "spot doctor"),
     ],
 )

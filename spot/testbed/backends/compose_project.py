@@ -49,11 +49,8 @@ _REASONS: dict[re.Pattern[str], str] = {
     re.compile(r"pull access denied|No such image|manifest unknown|failed to resolve"): (
         "an image is missing: 'make images' builds them"
     ),
-    re.compile(r"invalid mount config|bind source path does not exist"): (
-        "the engine does not see this machine's files, so it is another machine's: "
-        "unset DOCKER_HOST, or take BACKEND=process"
-    ),
 }
+_MOUNT_MISSING = re.compile(r"bind source path does not exist: *(?P<path>.+)")
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use")
 _SUBNET_TAKEN = re.compile(r"Pool overlaps|overlaps with (?:other|existing)|already in use by net")
 
@@ -101,10 +98,10 @@ def write_project(run: Run, images: Images, client: docker.DockerClient) -> list
             node_settings={name: _settings_of(run, name) for name in run.topology.names},
             labels=labels_of(run),
             user=user,
-            mounts=(
-                f"{run.control_directory}:{CONTROL_TARGET}",
-                f"{run.files}:{FILES_TARGET}",
-            ),
+            mounts={
+                CONTROL_TARGET: str(run.control_directory),
+                FILES_TARGET: str(run.files),
+            },
         ),
     )
     # Health checks start a Python each, every second or two; the testbed asks the nodes itself.
@@ -209,6 +206,14 @@ def _refusal(run: Run, output: list[str]) -> ContainersNotStarted | PortInUse:
         return PortInUse(
             "a port that a container should have is in use ('docker ps' and 'ss -ltnp' say by "
             f"whom): choose another base port, or none to take free ones. The engine said:\n{shown}"
+        )
+    if missing := _MOUNT_MISSING.search(text):
+        return ContainersNotStarted(
+            f"the engine does not see {missing['path'].strip()}: it is another machine's, or sees "
+            "only some folders of this one, as one that runs in a virtual machine or a container. "
+            "Name folders that it sees by SPOT_STATE_DIR and for the results, choose this "
+            "machine's engine ('docker context use', DOCKER_HOST), or take BACKEND=process. It "
+            f"said:\n{shown}"
         )
     for pattern, reason in _REASONS.items():
         if pattern.search(text):
