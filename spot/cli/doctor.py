@@ -72,14 +72,16 @@ def _requirements() -> Iterator[Requirement]:
 
 def _engine() -> Iterator[Requirement]:
     from spot.testbed.engine import Images, connect, image_attributes, require_compose
+    from spot.testbed.engine_endpoint import EngineEndpoint
 
     try:
-        client = connect()
+        endpoint = EngineEndpoint.current()
+        client = connect(endpoint)
     except EngineMissing as error:
         yield Requirement("engine", False, str(error))
         return  # the rest can't be checked without an engine
     version = client.version()["Version"]
-    yield Requirement("engine", True, f"{version} at {client.api.base_url}")
+    yield Requirement("engine", True, f"{version} at {endpoint}")
     try:
         yield Requirement("compose", True, require_compose())
     except ComposeMissing as error:

@@ -66,11 +66,14 @@ def read_journals(
     journals = {}
     trouble = []
     for name in topology.names:
+        path = directory / f"{name}.jsonl"
         try:
-            journals[name] = Journal.read(directory / f"{name}.jsonl")
+            journals[name] = Journal.read(path)
         except BadJournal as error:
             trouble.append(str(error))
             journals[name] = Journal()
+        if journals[name].lost:
+            trouble.append(f"{path} lacks {journals[name].lost} records, as it took no more")
     return journals, tuple(trouble)
 
 

@@ -90,9 +90,10 @@ class ComposeOptions:
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of all containers and networks."""
     user: str | None = None
-    """User and group that all containers run as, such as ``1000:1000``. None: the images' own."""
-    mounts: Sequence[str] = ()
-    """Folders of this machine for all nodes, as ``/here:/there``."""
+    """User and group, as ``1000:1000``, that all containers run as. None: the images' own."""
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    """Folders of this machine for all nodes, by where they see them. One that the engine does not
+    find is an error, and not made."""
 
 
 SHIPPED = ComposeOptions()
@@ -272,7 +273,7 @@ def _node_anchor(topology: Topology, options: ComposeOptions) -> list[str]:
         *_LOGGING,
         *_NAMES,
         "  networks: [cluster]",
-        *list_lines("volumes", [literal(mount) for mount in options.mounts], 2),
+        *_volumes(options),
         "",
         "x-settings: &settings",
         *mapping_lines(settings, 2),
@@ -354,6 +355,18 @@ def _proxied_node(node: str, cluster: Sequence[str]) -> list[str]:
         f"      {node_network(node)}:",
         "    ports: !reset []",
     ]
+
+
+def _volumes(options: ComposeOptions) -> list[str]:
+    # The short syntax splits at colons, and has the engine make what it does not find.
+    lines = ["  volumes:"] if options.mounts else []
+    for target, source in options.mounts.items():
+        lines += [
+            "    - type: bind",
+            *mapping_lines({"source": literal(source), "target": literal(target)}, 6),
+            "      bind: {create_host_path: false}",
+        ]
+    return lines
 
 
 def _labels(options: ComposeOptions, indent: int, **own: str) -> list[str]:

@@ -11,6 +11,7 @@ __all__ = [
     "ClusterNotReady",
     "ComposeMissing",
     "ContainersNotStarted",
+    "ContextMissing",
     "EngineMissing",
     "ImageMissing",
     "NoAnswer",
@@ -85,6 +86,10 @@ class NotProxied(ClusterError):
 
 class EngineMissing(ClusterError):
     """No container engine answers, or this user may not use it."""
+
+
+class ContextMissing(EngineMissing):
+    """The Docker context that names the engine doesn't exist, or can't be read."""
 
 
 class ComposeMissing(ClusterError):

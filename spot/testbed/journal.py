@@ -33,6 +33,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     ),
     "stop": ("reason", "metrics"),
     "closed": (),
+    "lost": ("count",),
     **dict.fromkeys(
         (
             *("dial", "dial_failed", "link_up", "link_down", "refused", "host_lost", "host_back"),
@@ -68,6 +69,7 @@ _REQUIRED: dict[str, tuple[tuple[str, tuple[type, ...]], ...]] = {
     ),
     "host_unreachable": (("node", (str,)), ("topics", (list,)), ("reason", (str,))),
     "command": (("do", (str,)),),
+    "lost": (("count", (int,)),),
 }
 """Without these fields a record says nothing that could be judged."""
 
@@ -138,6 +140,8 @@ class Journal:
     """All incarnations of one node, oldest first."""
 
     incarnations: tuple[IncarnationRecords, ...] = ()
+    lost: int = 0
+    """Records that its file lacks, as it took them too slowly."""
 
     @property
     def records(self) -> Iterator[Record]:
@@ -164,6 +168,7 @@ class Journal:
         fields that are not known are kept, and mean nothing.
         """
         incarnations: list[list[Record]] = []
+        lost = 0
         cut: int | None = None
         for number, line in enumerate(lines, 1):
             try:
@@ -187,8 +192,10 @@ class Journal:
                 raise BadJournal(
                     f"{name}:{number}: a journal begins with a 'start' record, not {record.kind!r}"
                 )
+            if record.kind == "lost":
+                lost += record.fields["count"]
             incarnations[-1].append(record)
-        return cls(tuple(IncarnationRecords(tuple(records)) for records in incarnations))
+        return cls(tuple(IncarnationRecords(tuple(records)) for records in incarnations), lost)
 
 
 def _document(line: str) -> Any:

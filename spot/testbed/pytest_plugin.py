@@ -24,7 +24,13 @@ from spot.testbed.backends import BACKENDS, make_backend
 from spot.testbed.checkers import check_all, fault_results
 from spot.testbed.cluster import Cluster
 from spot.testbed.collect import bounds_of, end_traffic, read_journals
-from spot.testbed.errors import BadSetting, ClusterError, ClusterNotReady, EngineMissing
+from spot.testbed.errors import (
+    BadSetting,
+    ClusterError,
+    ClusterNotReady,
+    ContextMissing,
+    EngineMissing,
+)
 from spot.testbed.evidence import Evidence, Finding, Phases, Verdict
 from spot.testbed.faults import ActiveFault, inject, parse_fault
 from spot.testbed.report import write_report
@@ -299,6 +305,9 @@ def _backend(given: str | None) -> str:
 
     try:
         client = connect()
+    except ContextMissing as error:
+        print(f"SPOT: {error}. Taking local processes")  # noqa: T201  pytest shows it on failure
+        return "process"
     except EngineMissing:
         return "process"
     try:

@@ -123,6 +123,19 @@ def test_state_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         state_directory()
 
 
+def test_doctor_has_a_row_for_a_state_directory_that_can_not_be_had(no_engine: None) -> None:
+    """It is what people call when nothing works, and must work then."""
+    where = {"SPOT_STATE_DIR": "", "XDG_STATE_HOME": "", "HOME": "/dev/null"}
+    result = spot("doctor", "--json", code=1, **where)
+    findings = {one["name"]: one for one in json.loads(result.stdout)["findings"]}
+    assert findings["runs"]["there"] is False
+    assert "can't be kept in /dev/null/.local/state/spot" in findings["runs"]["detail"]
+    assert "SPOT_STATE_DIR" in findings["runs"]["detail"]
+    for command in ("status", "down", "topics"):
+        said = spot(command, code=1, **where).stderr
+        assert said.startswith("spot: runs can't be kept in /dev/null/.local/state/spot")
+
+
 def engine_with(*images: str) -> Any:
     """An engine that has these images and no others."""
 
