@@ -70,9 +70,11 @@ test: $(STAMP) ## run every test
 	  result=$$?; $(BIN)/python -m pytest -q -n 2 tests/containers && exit $$result
 
 lint: $(STAMP) ## check style, format and types
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy --strict
+	@result=0; \
+	  $(BIN)/ruff check . || result=1; \
+	  $(BIN)/ruff format --check . || result=1; \
+	  $(BIN)/mypy || result=1; \
+	  exit $$result
 
 bench: $(STAMP) ## measure SPOT beside raw pyzmq and others, and draw it (ARGS=--help: more)
 	@$(BIN)/python -m bench $(or $(ARGS),--picture)

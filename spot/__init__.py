@@ -1,5 +1,7 @@
 """SPOT: clustered publish/subscribe on ZeroMQ, without a broker."""
 
+from typing import TYPE_CHECKING
+
 from spot.config import Config
 from spot.errors import (
     AddressInUse,
@@ -19,8 +21,24 @@ from spot.errors import (
     TopicNotFound,
 )
 from spot.message import Event, EventKind, Message, Metrics, Peer, PeerState, View
-from spot.node import Spot
 from spot.timeout import SEND_TIMEOUT, Timeout
+
+if TYPE_CHECKING:
+    from spot.node import Spot
+else:
+
+    def __getattr__(name: str) -> object:
+        """Imports ``Spot`` when it is first asked for: commands and the testbed do without it."""
+        if name != "Spot":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from spot.node import Spot
+
+        globals()[name] = Spot
+        return Spot
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "SEND_TIMEOUT",

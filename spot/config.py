@@ -7,7 +7,7 @@ Each field documents its setting. The environment variable of ``peer_timeout`` i
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -21,6 +21,8 @@ MIB = 1 << 20
 ENV_PREFIX = "SPOT_"
 SECONDS_MAX = 1e9
 """The longest time that a setting can name: 31 years."""
+LISTS = ("endpoints", "topics", "patterns", "words")
+"""Kinds of settings that are sequences of texts."""
 SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -140,7 +142,7 @@ class Config:
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         for item in fields(cls):
-            variable = ENV_PREFIX + item.name.upper()
+            variable = _variable(item.name)
             text = environ.get(variable, "").strip()
             if not text or item.name in settings:
                 continue
@@ -186,10 +188,83 @@ class Config:
             _checked(name, _parsed(text.strip(), item.metadata), item.metadata)
 
 
+def setting_text(name: str, value: object) -> str:
+    """What the variable of a setting must hold so that ``Config.from_env`` reads this value.
+
+    A sequence is joined by commas. A str is the text of the variable itself. Raises
+    InvalidArgument, which names the setting, for a bad value, and for one that a variable can't
+    carry.
+    """
+    rules = _rules(name)
+    if rules["kind"] in LISTS and not isinstance(value, str):
+        return join_list(name, _checked(name, value, rules))
+    return scalar_text(name, value, lambda text: _checked(name, _parsed(text, rules), rules))
+
+
+def scalar_text(name: str, value: object, read: Callable[[str], object]) -> str:
+    """The value as the text of the setting's variable; ``read`` is how the variable is read.
+
+    Raises InvalidArgument when it is empty or has white space around it, which is lost on the way,
+    or would be read back as another value.
+    """
+    text = str(value)
+    if not text or text != text.strip():
+        why = "begins or ends with white space" if text else "is empty"
+        raise InvalidArgument(
+            f"{name} {text!r} {why}, which {_variable(name)} can't carry: write it without, or "
+            "leave it out"
+        )
+    found = read(text)
+    if not isinstance(value, str) and found != value:
+        raise InvalidArgument(
+            f"{name} {value!r:.80} would be read from {_variable(name)} as {found!r}: leave it "
+            "out, or write a number, True, False or a str"
+        )
+    return text
+
+
+def join_list(name: str, items: Iterable[str]) -> str:
+    """The items with commas between them: ``split_list`` makes the same items of it.
+
+    Raises InvalidArgument, which names the setting and the item, for one that would be read back as
+    another, as several, or as none.
+    """
+    items = tuple(items)
+    for item in items:
+        why = (
+            "is empty"
+            if not item
+            else "contains a comma"
+            if "," in item
+            else "begins or ends with white space"
+            if item != item.strip()
+            else None
+        )
+        if why:
+            raise InvalidArgument(
+                f"{name}: {item!r} {why}, and {_variable(name)} is a list with commas: "
+                "choose another name for it"
+            )
+    return ",".join(items)
+
+
+def split_list(text: str) -> tuple[str, ...]:
+    """The items of a list as its variable has it."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _rules(name: str) -> Mapping[str, Any]:
+    return next(item for item in fields(Config) if item.name == name).metadata
+
+
+def _variable(name: str) -> str:
+    return ENV_PREFIX + name.upper()
+
+
 def _parsed(text: str, rules: Mapping[str, Any]) -> Any:
     kind = rules["kind"]
-    if kind in ("endpoints", "topics", "patterns", "words"):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if kind in LISTS:
+        return split_list(text)
     if kind == "seconds_or_none" and text.lower() == "none":
         return None
     try:
@@ -212,7 +287,7 @@ def _checked(name: str, value: Any, rules: Mapping[str, Any]) -> Any:
         elif name != "node_id":
             raise InvalidArgument(f"{name} must be a name, not None")
         return value
-    if kind in ("endpoints", "topics", "patterns", "words"):
+    if kind in LISTS:
         return _checked_list(name, value, kind)
     if kind == "bool":
         if not isinstance(value, bool):

@@ -26,5 +26,5 @@ def main() -> None:
         )
         sys.exit(1)
     except KeyboardInterrupt:
-        # While modules are loaded: commands handle it themselves.
+        # Ctrl-C came while modules were being imported. Commands handle it themselves.
         sys.exit(EXIT_INTERRUPTED)

@@ -1,13 +1,17 @@
-"""Where a cluster's nodes shall run: the ``--backend`` option, BACKEND, and the choice if unset."""
+"""Where a cluster's nodes run: the ``--backend`` option, the BACKEND variable, and the default."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
-from rich.console import Console
 
 from spot.cli.images import build_missing_images
-from spot.testbed import ComposeMissing, EngineMissing, ImageMissing
 from spot.testbed.backends import BACKENDS
+from spot.testbed.errors import ComposeMissing, EngineMissing, ImageMissing
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["backend_option", "choose_backend"]
 
@@ -16,15 +20,16 @@ backend_option = click.option(
     type=click.Choice(BACKENDS),
     envvar="BACKEND",
     show_envvar=True,
-    help="Where the nodes run. Unset: docker when an engine answers, else process.",
+    help="Where the nodes run. Default: docker if a container engine answers, else process.",
 )
 
 
 def choose_backend(given: str | None, say: Console) -> str:
-    """The backend to take, ready to be used: images that are missing are built.
+    """Chooses a backend, and builds missing images if containers are chosen.
 
-    ``given`` None: containers if that is possible, and else processes, with a line that says why.
-    Raises EngineMissing, ComposeMissing, ImageMissing if containers were asked for.
+    ``given``: the backend that the user asked for. None: containers if possible, else processes,
+    and ``say`` prints why. Raises EngineMissing, ComposeMissing or ImageMissing when the user asked
+    for containers and they can't run.
     """
     if given == "process":
         return "process"
@@ -37,9 +42,10 @@ def choose_backend(given: str | None, say: Console) -> str:
     except (EngineMissing, ComposeMissing, ImageMissing) as error:
         if given:
             raise
-        why = "no container engine answers" if isinstance(error, EngineMissing) else str(error)
+        # Where there is no engine, that is all there is to say of it.
+        why = "no container engine answers" if type(error) is EngineMissing else str(error)
         say.print(
-            f"{why}. Taking local processes (BACKEND=process); 'spot doctor' says more",
+            f"{why}. Using local processes (BACKEND=process); 'spot doctor' says more",
             markup=False,
             soft_wrap=True,
         )

@@ -10,7 +10,7 @@ from spot.cli.group import cli
 __all__ = ["command"]
 
 
-@click.command("completion", short_help="Print a completion script for a shell.")
+@click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
     """Print the completion script for SHELL.

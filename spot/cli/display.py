@@ -29,9 +29,9 @@ def picture(
     faults: Sequence[HandFault] = (),
     happened: Happened | None = None,
 ) -> RenderableType:
-    """Tables of nodes and links, and a line that says how it is.
+    """Tables of nodes and links, a line with the overall state, active faults and recent events.
 
-    Below it the faults that act, and what happened lately. None: that is not shown.
+    ``faults`` empty, ``happened`` None or empty: that part is left out.
     """
     parts: list[RenderableType] = [_nodes(status, rates), _links(status), _verdict(status, rates)]
     if faults:
@@ -44,7 +44,7 @@ def picture(
 def as_document(
     cluster: Cluster, status: ClusterStatus, rates: Mapping[str, Rates]
 ) -> dict[str, Any]:
-    """The same for machines: what ``--json`` prints."""
+    """The same as a document, which ``--json`` prints."""
     return {
         "topology": status.topology.name,
         "backend": cluster.run.backend,
@@ -81,7 +81,7 @@ def _faults(faults: Sequence[HandFault]) -> Text:
 
 
 def _table() -> Table:
-    # Close together, so that eight columns fit into a terminal of 80.
+    # Little padding, so that eight columns fit into a terminal of 80 characters.
     return Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
 
 
@@ -132,7 +132,7 @@ def _links(status: ClusterStatus) -> RenderableType:
     up = [link for link in status.links if link.is_up]
     rtts = [link.rtt for link in up if link.rtt is not None]
     if len(status.links) > LINKS_SHOWN_MAX:
-        middle = f", rtt {_ms(statistics.median(rtts))} in the middle" if rtts else ""
+        middle = f", median rtt {_ms(statistics.median(rtts))}" if rtts else ""
         most = f", {_ms(max(rtts))} at most" if rtts else ""
         return Text(f"links: {len(up)} of {len(status.links)} up{middle}{most}")
     table = _table()

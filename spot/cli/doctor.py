@@ -1,4 +1,4 @@
-"""``spot doctor``: what of the testbed's needs is there, what is missing, and how to get it."""
+"""``spot doctor``: checks what the testbed needs, and says how to get what is missing."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import click
-from rich.console import Console
 
 from spot.cli.backend import backend_option
 from spot.cli.images import image_script
-from spot.testbed import ClusterError, ComposeMissing, EngineMissing, Run
-from spot.testbed.proxy import ProxyError, Toxiproxy, choose_server, find_toxiproxy
-from spot.testbed.run import state_directory
+from spot.testbed.errors import ClusterError, ComposeMissing, EngineMissing
+from spot.testbed.run import Run, state_directory
 
 __all__ = ["command"]
 
@@ -33,14 +31,14 @@ class Requirement:
     """The backends that don't work without it."""
 
 
-@click.command("doctor", short_help="Say what is there, what is missing, how to get it.")
+@click.command("doctor")
 @backend_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(backend: str | None, as_json: bool) -> None:
-    """Look at the container engine, compose, images and proxies that clusters are made with.
+    """Check the container engine, compose, images and proxies that clusters need.
 
-    Exits with 1 when something that the backend needs is missing. Unset, that is docker when an
-    engine answers, else process, which needs nothing beside this package.
+    Exit with 1 if the backend needs something that is missing. The default backend is docker if a
+    container engine answers, else process, which needs only this package.
     """
     requirements = list(_requirements())
     possible = all(one.there for one in requirements if "docker" in one.needed_by)
@@ -56,16 +54,14 @@ def command(backend: str | None, as_json: bool) -> None:
 
 
 def _print(requirements: list[Requirement], backend: str, missing: list[str]) -> None:
-    console = Console(highlight=False)
     for one in requirements:
-        state = "[green]there  [/]" if one.there else "[red]missing[/]"
-        console.print(f"{one.name:<13} {state}  ", end="")
-        console.print(one.detail, markup=False, soft_wrap=True)
+        state = click.style("there  ", "green") if one.there else click.style("missing", "red")
+        click.echo(f"{one.name:<13} {state}  {one.detail}")
     where = {"docker": "containers", "process": "local processes"}[backend]
     if missing:
-        console.print(f"{where} can't be started: see {', '.join(missing)}")
+        click.echo(f"{where} can't be started: see {', '.join(missing)}")
     else:
-        console.print(f"'spot up' takes {where}")
+        click.echo(f"'spot up' uses {where}")
 
 
 def _requirements() -> Iterator[Requirement]:
@@ -76,14 +72,16 @@ def _requirements() -> Iterator[Requirement]:
 
 def _engine() -> Iterator[Requirement]:
     from spot.testbed.engine import Images, connect, image_attributes, require_compose
+    from spot.testbed.engine_endpoint import EngineEndpoint
 
     try:
-        client = connect()
+        endpoint = EngineEndpoint.current()
+        client = connect(endpoint)
     except EngineMissing as error:
         yield Requirement("engine", False, str(error))
-        return  # nothing else of it can be looked at
+        return  # the rest can't be checked without an engine
     version = client.version()["Version"]
-    yield Requirement("engine", True, f"{version} at {client.api.base_url}")
+    yield Requirement("engine", True, f"{version} at {endpoint}")
     try:
         yield Requirement("compose", True, require_compose())
     except ComposeMissing as error:
@@ -102,7 +100,9 @@ def _engine() -> Iterator[Requirement]:
 
 
 def _proxy_of_processes() -> Requirement:
-    """The embedded proxy is always there, so only a wrong wish can be missing."""
+    """The embedded proxy is always there. Only a proxy that the user named can be missing."""
+    from spot.testbed.proxy import ProxyError, Toxiproxy, choose_server, find_toxiproxy
+
     name, needed_by = "proxy", ("process",)
     try:
         kind = choose_server()
@@ -121,7 +121,7 @@ def _proxy_of_processes() -> Requirement:
     return Requirement(
         name,
         True,
-        "the embedded one, for processes; toxiproxy-server on PATH would go before it "
+        "the embedded one, for processes; a toxiproxy-server on PATH would be used instead "
         "(scripts/toxiproxy.sh builds one)",
         needed_by,
     )
@@ -138,5 +138,5 @@ def _runs() -> Requirement:
     left = [run.run_id for run in runs if run.is_abandoned]
     words = [f"{len(up)} up ({', '.join(up)})" if up else "none up"]
     if left:
-        words.append(f"{len(left)} left by killed runners, which 'spot down' sweeps")
+        words.append(f"{len(left)} left by killed runners; 'spot down' removes them")
     return Requirement(name, True, f"{', '.join(words)}, in {state}", needed_by)

@@ -1,4 +1,4 @@
-"""``spot down``: ends clusters, and sweeps what dead runners left."""
+"""``spot down``: ends clusters, and removes what dead runners left."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from spot.testbed.topology import TOPOLOGIES
 __all__ = ["command"]
 
 
-@click.command("down", short_help="End a cluster.")
+@click.command("down")
 @click.argument("topology", required=False, type=click.Choice(list(TOPOLOGIES)))
 @click.option("--all", "every", is_flag=True, help="End every cluster that 'spot up' has started.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was ended as JSON.")
 def command(topology: str | None, every: bool, as_json: bool) -> None:
-    """End TOPOLOGY, or the cluster that is up. Nothing up is no error.
+    """End TOPOLOGY, or the cluster that is up. If no cluster is up, that is not an error.
 
-    Also ends what a 'spot up' or test run that was killed has left. Clusters whose test run is
-    alive are not touched, nor anything that the testbed did not start.
+    Also remove what a killed 'spot up' or a killed test run left. Clusters of test runs that are
+    still alive stay, and so does everything that the testbed did not start.
     """
     if topology and every:
         raise click.UsageError("give a topology or --all, not both")

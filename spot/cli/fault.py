@@ -1,4 +1,4 @@
-"""``spot fault``: breaks something in a running cluster, and shows that it is broken."""
+"""``spot fault``: breaks something in a running cluster, and proves that it is broken."""
 
 from __future__ import annotations
 
@@ -30,17 +30,16 @@ POLL_S = 0.5
 
 @click.command(
     "fault",
-    short_help="Break a link or a node, and show that it is.",
     epilog="Kinds: " + ", ".join(FAULTS),
 )
 @click.argument("kind", type=click.Choice([LIST, *FAULTS]), metavar="KIND")
 @click.argument("target", nargs=-1)
 @click.option(
-    "--for", "seconds", type=click.FloatRange(min=0), help="Heal it after so many seconds."
+    "--for", "seconds", type=click.FloatRange(min=0), help="Heal it after this many seconds."
 )
 @on_option
-@click.option("--kinds", is_flag=True, help="With list: all kinds, and how they are written.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was seen as JSON.")
+@click.option("--kinds", is_flag=True, help="With list: show all kinds, and how to write them.")
+@click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
 def command(
     kind: str,
     target: tuple[str, ...],
@@ -53,18 +52,18 @@ def command(
 
     \b
       spot fault cut a b                      their connection closes
-      spot fault blackhole a b towards=a      a hears nothing of b any more
+      spot fault blackhole a b towards=a      a hears nothing from b any more
       spot fault partition a,b c              groups that don't hear each other
       spot fault latency a b latency=200      200 ms each way
       spot fault crash a --for 5              SIGKILL, and a new start after 5 s
-      spot fault list --kinds                 every kind, and how it is written
-      spot fault list                         what acts now
-      spot heal                               undo all of it
+      spot fault list --kinds                 every kind, and how to write it
+      spot fault list                         the faults that act now
+      spot heal                               undo all of them
 
-    It lasts until 'spot heal', or for --for seconds. What needs a process to go on (flap, and on
-    processes starve) stays in the foreground, and is healed by Ctrl-C.
+    The fault lasts until 'spot heal', or for --for seconds. A fault that needs a running process
+    (flap, and starve on processes) stays in the foreground until Ctrl-C heals it.
 
-    Exits with 0 when the fault was proved to act, with 3 when it was not.
+    Exit with 0 if the fault was proved to act, with 3 if not.
     """  # noqa: D301  click: a \b keeps a paragraph's lines
     if kinds or kind == LIST:
         if kind != LIST or target or seconds is not None:
@@ -88,19 +87,19 @@ def command(
 
 
 def print_proofs(console: Console, proofs: Sequence[Proof]) -> None:
-    """A line for each thing that was looked at."""
+    """Prints a line for each proof."""
     for proof in proofs:
         mark = Text("  seen  ", "green") if proof.shown else Text("  NOT   ", "red")
         console.print(mark.append(f"{proof.wanted}: {proof.seen}", ""), soft_wrap=True)
 
 
 def _make(cluster: Cluster, fault: Fault, seconds: float | None, as_json: bool) -> bool:
-    """Returns whether it was proved."""
+    """Makes the fault. Returns whether it was proved to act."""
     console = Console(highlight=False, quiet=as_json)
     is_kept = seconds is not None or fault.is_kept(cluster.run.backend)
     keeper = ProcessId.of(os.getpid()) if is_kept else None
     if is_kept:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as 'spot heal' ends us
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # 'spot heal' sends it
     active = inject(cluster, fault)
     try:
         if not fault.is_momentary:
@@ -132,7 +131,7 @@ def _make(cluster: Cluster, fault: Fault, seconds: float | None, as_json: bool) 
 
 
 def _wait(cluster: Cluster, seconds: float | None) -> None:
-    """Until the time is over, Ctrl-C, or the cluster is gone."""
+    """Waits until the time is over, Ctrl-C comes, or the cluster has gone."""
     end = None if seconds is None else time.monotonic() + seconds
     try:
         while cluster.run.directory.exists() and (end is None or time.monotonic() < end):

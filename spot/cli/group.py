@@ -1,38 +1,42 @@
-"""The group of commands: what there is, where each is found, what happens to errors."""
+"""The group of commands: their names and lines of help, how they are loaded, and their errors."""
 
 from __future__ import annotations
 
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 
 from spot.errors import SpotError
 
 __all__ = ["COMMANDS", "cli", "run_command_line"]
 
-COMMANDS = (
-    "up",
-    "status",
-    "logs",
-    "down",
-    "publish",
-    "subscribe",
-    "topics",
-    "fault",
-    "heal",
-    "scenario",
-    "report",
-    "doctor",
-    "node",
-    "completion",
-)
-"""Each is ``spot.cli.<name>.command``, in the order in which a newcomer meets them."""
+COMMANDS = {
+    "up": "Start a cluster and show it.",
+    "status": "Show nodes, links and traffic.",
+    "logs": "Show the logs of the nodes.",
+    "down": "End a cluster.",
+    "publish": "Publish one message.",
+    "subscribe": "Print messages as they come.",
+    "topics": "List topics and their hosts.",
+    "fault": "Break a link or a node, and prove it.",
+    "heal": "Undo faults.",
+    "scenario": "Run a plan of faults, and check the guarantees.",
+    "report": "List runs, show one, or write a page over all.",
+    "doctor": "Check what clusters need, and say how to get it.",
+    "node": "Run one node in the foreground.",
+    "completion": "Print a completion script for a shell.",
+}
+"""What each command does, in the order in which a newcomer meets them.
+
+Each is ``spot.cli.<name>.command``. Its line stands here so that help imports none of them.
+"""
 
 EXIT_FAILED = 1
 
 
 class LazyGroup(click.Group):
-    """Imports a command when it is called: ``spot node`` needs nothing of the testbed."""
+    """Imports a command when it is called. Help and completion of their names import none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -43,11 +47,23 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(f"spot.cli.{cmd_name}").command
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        commands = [
+            CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    import importlib.metadata  # slow to import, and no other command needs it
+    import importlib.metadata  # slow to import, and only --version needs it
 
     try:
         version = importlib.metadata.version("spot-cluster")
@@ -70,12 +86,12 @@ def cli() -> None:
     """Clusters of SPOT nodes: start one, watch it, talk to it.
 
     \b
-      spot up mesh                     three nodes that know one another
-      spot status --watch              what they do
+      spot up mesh                     start three nodes that know one another
+      spot status --watch              watch them
       spot subscribe '*:data'          listen to all of them
-      spot publish a:data hello        say something
-      spot fault cut a b               break something, and watch it heal: spot heal
-      spot down
+      spot publish a:data hello        publish a message
+      spot fault cut a b               cut a link; 'spot heal' undoes it
+      spot down                        end the cluster
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no answer.
     """  # noqa: D301  click: a \b keeps a paragraph's lines
@@ -88,7 +104,7 @@ def run_command_line() -> int:
     except SpotError as error:
         return _failed(str(error))
     except RuntimeError as error:
-        # Imported only now, as a node program never needs the testbed.
+        # Imported only here, as a node program never needs the testbed.
         from spot.testbed.errors import ClusterError
 
         if not isinstance(error, ClusterError):

@@ -1,4 +1,4 @@
-"""What happened lately in a cluster, in words: from what its nodes remember of it."""
+"""Recent events of a cluster in words, from the records that its nodes keep."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Record = Mapping[str, Any]
 
 
 class Happened:
-    """The newest events of a cluster, gathered from one status after the other."""
+    """The newest events of a cluster, collected from one status after another."""
 
     def __init__(self) -> None:
         self._events: dict[tuple[float, str, str], Text] = {}
         self._since = float("-inf")
 
     def add(self, status: ClusterStatus) -> None:
-        """Takes in what the nodes remember now."""
+        """Adds the records that the nodes keep now."""
         for name, node in status.nodes.items():
             document = node.document or {}
             names = {peer["endpoint"]: peer["node"] for peer in document.get("peers", [])}
@@ -43,12 +43,12 @@ class Happened:
             del self._events[key]
 
     def forget(self) -> None:
-        """Begins anew with what happens from now on."""
+        """Forgets all events until now."""
         self._events.clear()
         self._since = time.monotonic()
 
     def table(self, now: float | None = None) -> Table:
-        """The last eight, oldest first. ``now``: CLOCK_MONOTONIC; None: this moment."""
+        """The last eight events, oldest first. ``now``: seconds of CLOCK_MONOTONIC; None: now."""
         now = time.monotonic() if now is None else now
         table = Table.grid(padding=(0, 1))
         table.add_column(justify="right", no_wrap=True, style="dim", min_width=AGO_COLUMNS)

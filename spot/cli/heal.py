@@ -19,14 +19,14 @@ READY_TIMEOUT_S = 15.0
 EXIT_NOT_READY = 1
 
 
-@click.command("heal", short_help="Undo faults.")
+@click.command("heal")
 @click.argument("nodes", nargs=-1)
 @on_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was healed as JSON.")
 def command(nodes: tuple[str, ...], on: str | None, as_json: bool) -> None:
-    """Undo the faults of the cluster that is up; of NODES only if they are named (spot heal a b).
+    """Undo the faults of the cluster that is up, or only those of NODES (spot heal a b).
 
-    Then wait until all links are up again. Exits with 1 when they are not after 15 s. A cluster
+    Then wait until all links are up again, and exit with 1 if they are not up after 15 s. A cluster
     without faults stays as it is.
     """
     if len(nodes) > 2:

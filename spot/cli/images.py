@@ -1,4 +1,4 @@
-"""Builds the images that containers need, where that can be done: in a clone of the repository."""
+"""Builds the images that containers need. That needs a clone of the repository."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 import spot
-from spot.testbed import ImageMissing
+from spot.testbed.errors import ImageMissing
 
 if TYPE_CHECKING:
     import docker
+    from rich.console import Console
 
 __all__ = ["build_missing_images", "image_script"]
 
 
 def image_script() -> Path | None:
-    """The script that builds the images. None: SPOT doesn't run from a clone of its repository."""
+    """The script that builds the images. None: SPOT does not run from a clone of its repository."""
     script = Path(spot.__file__).resolve().parent.parent / "scripts" / "images.sh"
     return script if script.is_file() else None
 
 
 def build_missing_images(client: docker.DockerClient, say: Console) -> None:
-    """Builds images if one is missing, saying so. Raises ImageMissing when that fails."""
+    """Builds missing images, and says so by ``say``. Raises ImageMissing when that fails."""
     from spot.testbed.engine import Images, require_images
+    from spot.testbed.engine_endpoint import EngineEndpoint
 
     missing = Images.from_env().missing(client)
     script = image_script()
@@ -36,14 +36,15 @@ def build_missing_images(client: docker.DockerClient, say: Console) -> None:
         require_images(client)
         return
     say.print(
-        f"building {' and '.join(missing)} first, as 'make images' does: once, a few minutes",
+        f"building {' and '.join(missing)} first, as 'make images' does. It takes a few minutes, "
+        "and is done once",
         soft_wrap=True,
     )
     with (
         say.status("building images"),
         subprocess.Popen(  # noqa: S603  our own script
             [script],
-            env={**os.environ, "PYTHON": sys.executable},
+            env={**EngineEndpoint.current().environment(os.environ), "PYTHON": sys.executable},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

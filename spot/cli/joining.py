@@ -1,4 +1,4 @@
-"""Joins a cluster for a moment, as a node that only dials."""
+"""Joins a cluster for a short time, as a node that only dials."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ peer_option = click.option(
 
 
 def join(peers: tuple[str, ...], on: str | None) -> tuple[Spot, dict[str, set[str]]]:
-    """A node linked to every peer, or to every node of the cluster that is up; and who hosts what.
+    """Makes a node with links to all peers, or to all nodes of the cluster that is up.
 
-    ``on``: the topology of that cluster, if several are up. The topics are by the id of their host,
-    which a relay may have told of. Peers that don't answer are named on standard error; raises
-    TimedOut when none does, NotUp when there is no cluster to join.
+    Returns the node, and the topics of each host by the host's id; a host may be known only
+    through a relay. ``on``: the topology of the cluster, if several are up. Names each peer that
+    doesn't answer on standard error. Raises TimedOut when no peer answers, and NotUp when there is
+    no cluster to join.
     """
     if peers and on:
-        raise click.UsageError("--peer names where to join, and so does --on: give one of them")
+        raise click.UsageError("both --peer and --on say where to join: give one of them")
     endpoints = peers or tuple(the_cluster(on).addresses.values())
-    # The environment's SPOT_BIND and the like are meant for nodes, not for this visitor.
+    # SPOT_BIND and the like in the environment are for the cluster's nodes, not for this one.
     config = Config.from_env(
         node_id=None,
         bind=(),
         cluster=(),
         topics=(),
         subscribe=(),
-        log_level="error",  # what a person should know, the command prints
+        log_level="error",  # the command itself prints what the user should know
     )
     node = Spot(config)
     try:
@@ -51,7 +52,7 @@ def join(peers: tuple[str, ...], on: str | None) -> tuple[Spot, dict[str, set[st
                 raise
             click.echo(f"spot: going on without {', '.join(error.missing)}: no answer", err=True)
         hosted: dict[str, set[str]] = {}
-        # What a peer answers holds what it passes on; these say which node hosts it.
+        # The answer of a peer includes topics that it relays. These events name their host.
         for event in happened:
             if event.node is None or event.kind not in ("synced", "topic_up", "topic_gone"):
                 continue

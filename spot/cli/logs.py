@@ -1,4 +1,4 @@
-"""``spot logs``: what the nodes of a cluster say."""
+"""``spot logs``: the logs of a cluster's nodes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ _TOPOLOGIES = f"{', '.join(list(TOPOLOGIES)[:-1])} or {list(TOPOLOGIES)[-1]}"
 _BEGINS_ENTRY = re.compile(r'^(\{"time": ")?\d{4}-\d\d-\d\dT')
 
 
-@click.command("logs", short_help="Show what the nodes say.")
+@click.command("logs")
 @click.argument("topology", required=False)
 @click.argument("node", required=False)
-@click.option("--follow", "-f", is_flag=True, help="Go on as it grows, until Ctrl-C.")
-@click.option("--tail", type=click.IntRange(min=0), help="Only so many of the newest lines.")
+@click.option("--follow", "-f", is_flag=True, help="Print new lines as they come.")
+@click.option(
+    "--tail", type=click.IntRange(min=0), help="Print only this many of the newest lines."
+)
 def command(topology: str | None, node: str | None, follow: bool, tail: int | None) -> None:
     """Show the log of NODE, or of all nodes, merged by time. TOPOLOGY may be left out.
 
@@ -52,7 +54,7 @@ def command(topology: str | None, node: str | None, follow: bool, tail: int | No
 
 
 def _node_named(node: str, cluster: Cluster, topology: str | None) -> str:
-    """The node of this name. A word alone may have been meant as a topology, too."""
+    """The node of this name. A single word may also be a misspelt topology."""
     try:
         return cluster.topology.node(node).name
     except UnknownNode as error:
@@ -65,7 +67,7 @@ def _follow(cluster: Cluster, seen: dict[str, int]) -> None:
     while cluster.run.directory.exists():
         time.sleep(POLL_S)
         texts = {name: cluster.log(name, after) for name, after in seen.items()}
-        # Half a line waits until it is whole.
+        # An unfinished line waits for its end.
         texts = {name: text[: text.rfind("\n") + 1] for name, text in texts.items()}
         for name, text in texts.items():
             seen[name] += len(text)
@@ -80,7 +82,7 @@ def _merged(texts: dict[str, str]) -> Iterator[str]:
     for name, text in texts.items():
         own: list[list[str]] = []
         for line in text.splitlines():
-            # A line without a time, of a traceback say, stays with the one before it.
+            # A line without a time, such as one of a traceback, stays with the line before it.
             if _BEGINS_ENTRY.match(line) or not own:
                 own.append([line])
             else:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from spot.config import Config
+from spot.config import Config, join_list
 from spot.errors import InvalidArgument
 
 __all__ = ["NODE_OPTIONS", "PROGRAM_OPTIONS", "command"]
@@ -16,7 +16,7 @@ __all__ = ["NODE_OPTIONS", "PROGRAM_OPTIONS", "command"]
 LISTS = ("bind", "cluster", "members", "topics", "subscribe", "publish")
 
 PROGRAM_OPTIONS = {
-    "rate": "Messages a second to publish to each of its topics, and of --publish (0: none).",
+    "rate": "Messages a second to publish to each of its and the --publish topics (0: none).",
     "publish": "Topic of another node to publish to.",
     "payload_bytes": "Size of each published message (64).",
     "journal": "File to append the journal to; '-' is standard output, 'none' nowhere (-).",
@@ -27,16 +27,16 @@ PROGRAM_OPTIONS = {
 
 NODE_OPTIONS = {
     "node_id": "Name of the node, unique in the cluster (host name and a random tail).",
-    "cluster_name": "Nodes of other cluster names are refused.",
+    "cluster_name": "Name of the cluster. The node refuses peers with another name.",
     "bind": "Endpoint to bind, such as tcp://*:5555.",
     "cluster": "Endpoint of a peer to add.",
-    "members": "Id of a node of which a majority is a quorum.",
-    "require_quorum": "1: publishes are refused while no majority of members is reached.",
-    "relay": "1: topics and messages are passed on between peers without a link of their own.",
+    "members": "Id of a member of the cluster. A majority of the members is a quorum.",
+    "require_quorum": "1: refuse to publish while no majority of the members is reached.",
+    "relay": "1: pass topics and messages on between peers that have no link of their own.",
     "topics": "Topic to host.",
     "subscribe": "Topic, or pattern with '*', to subscribe to.",
-    "sndhwm": "Messages that may wait here for one peer.",
-    "rcvhwm": "Messages of one peer that may wait here to be received.",
+    "sndhwm": "Messages that may wait in this node for one peer.",
+    "rcvhwm": "Messages of one peer that may wait in this node to be received.",
     "history_bytes": "Bytes of the newest traffic to keep of each topic, for replays; 0: none.",
     "history_total_bytes": "Bytes to keep of all topics together.",
     "overflow": "When a queue stays full: 'catch-up' sets the subscriber aside, 'error' raises.",
@@ -44,11 +44,11 @@ NODE_OPTIONS = {
     "heartbeat": "Seconds between heartbeats.",
     "peer_timeout": "Seconds of silence after which a peer is lost.",
     "send_timeout": "Seconds that a publish waits for a full queue, or 'none'.",
-    "linger": "Seconds that leaving may take to deliver what was accepted.",
-    "stable_after": "Seconds a link must be up before reconnect waits start anew.",
+    "linger": "Seconds that a leaving node may take to deliver accepted messages.",
+    "stable_after": "Seconds that a link must be up before reconnect waits are short again.",
     "reconnect_min": "Seconds: first wait between dials.",
     "reconnect_max": "Seconds: longest wait between dials.",
-    "max_message_bytes": "Largest message that may be published, and of 64 KiB or more received.",
+    "max_message_bytes": "Largest message to publish. Larger ones of 64 KiB or more are missed.",
     "keepalive_idle": "TCP keepalive: seconds before the first probe.",
     "keepalive_interval": "TCP keepalive: seconds between probes.",
     "keepalive_count": "TCP keepalive: probes without an answer.",
@@ -79,7 +79,7 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command("node", short_help="Run one node in the foreground.")
+@click.command("node")
 @_setting_options
 @click.option("--check", is_flag=True, help="Ask the node at --control for its health, and leave.")
 @click.option("--json", "as_json", is_flag=True, help="With --check: its whole status as JSON.")
@@ -98,9 +98,13 @@ def command(check: bool, as_json: bool, **given: Any) -> None:
     A node is healthy once it has synchronised with its peers.
     """  # noqa: D301  click: a \b keeps a paragraph's lines
     environ = dict(os.environ)
-    for name, value in given.items():
-        if value not in (None, ()):
-            environ[f"SPOT_{name.upper()}"] = ",".join(value) if name in LISTS else value
+    try:
+        for name, value in given.items():
+            if value not in (None, ()):
+                text = join_list(name, value) if name in LISTS else value
+                environ[f"SPOT_{name.upper()}"] = text
+    except InvalidArgument as error:
+        raise click.UsageError(f"{error}; for several, repeat the option") from error
     if check:
         from spot.program.health import check as check_health
 

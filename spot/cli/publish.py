@@ -14,7 +14,7 @@ FLUSH_TIMEOUT_S = 5.0
 TOPICS_SHOWN_MAX = 10
 
 
-@click.command("publish", short_help="Publish one message.")
+@click.command("publish")
 @click.argument("topic")
 @click.argument("data")
 @on_option

@@ -1,4 +1,4 @@
-"""``spot report``: what runs have shown."""
+"""``spot report``: the results of runs."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from spot.testbed.report import (
     write_summary,
 )
 from spot.testbed.report.figures import moment
+from spot.testbed.report.files import PAGE_FILE
 from spot.testbed.report.terminal import STYLES
-from spot.testbed.report.writing import PAGE_FILE
 
 __all__ = ["command"]
 
 RUNS_SHOWN = 30
 
 
-@click.command("report", short_help="List runs, show one, or a page over all.")
+@click.command("report")
 @click.argument("run", required=False)
-@click.option("--summary", is_flag=True, help="Write a page over all runs, and name it.")
+@click.option("--summary", is_flag=True, help="Write a page over all runs, and print its path.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option(
@@ -43,13 +43,13 @@ RUNS_SHOWN = 30
     help="The directory of runs.",
 )
 def command(run: str | None, summary: bool, open_page: bool, as_json: bool, results: Path) -> None:
-    """Show what a RUN has shown, or list all runs, newest first.
+    """Show the results of RUN, or list all runs, newest first.
 
     \b
       spot report                      all runs
       spot report latest               the newest
       spot report split-brain          the newest of that scenario
-      spot report split-brain/TIME     that one; a path does as well
+      spot report split-brain/TIME     that one; a path works too
       spot report --summary --open     times to detect and to recover, over all runs
     """  # noqa: D301  click: a \b keeps a paragraph's lines
     if summary and run is not None:

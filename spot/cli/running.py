@@ -1,12 +1,17 @@
-"""Which of the clusters that are up is meant."""
+"""Finds the cluster that a command is for, among those that are up."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from spot.testbed import Cluster, NotUp, Run
-from spot.testbed.run import state_directory
+from spot.testbed.errors import NotUp
+from spot.testbed.run import Run, state_directory
 from spot.testbed.topology import TOPOLOGIES
+
+if TYPE_CHECKING:
+    from spot.testbed.cluster import Cluster
 
 __all__ = ["clusters_up", "on_option", "the_cluster"]
 
@@ -16,18 +21,23 @@ on_option = click.option(
 
 
 def clusters_up(topology: str | None = None) -> list[Cluster]:
-    """The clusters that ``spot up`` has left up, oldest first; of one topology if it is named.
+    """The clusters that ``spot up`` started, oldest first. ``topology`` None: of every topology.
 
-    Clusters of test suites are not among them: they belong to their runner.
+    Clusters of test suites are not included, as they belong to their runner.
     """
     runs = [run for run in Run.all(state_directory()) if run.detached]
-    return [Cluster.attach(run) for run in runs if topology in (None, run.topology.name)]
+    named = [run for run in runs if topology in (None, run.topology.name)]
+    if not named:
+        return []
+    from spot.testbed.cluster import Cluster  # slow to import
+
+    return [Cluster.attach(run) for run in named]
 
 
 def the_cluster(topology: str | None = None, *, naming: str = "--on {}") -> Cluster:
-    """The cluster of this topology, or the only one. Raises NotUp when that is not one.
+    """The cluster of this topology. None: the only one. Raises NotUp unless there is exactly one.
 
-    ``naming``: how a topology is named to the command that asks, for the error where several are.
+    ``naming``: how the user names a topology to the command, for the error message.
     """
     found = clusters_up(topology)
     if not found:
@@ -36,7 +46,7 @@ def the_cluster(topology: str | None = None, *, naming: str = "--on {}") -> Clus
     if len(found) > 1:
         names = [cluster.topology.name for cluster in found]
         raise NotUp(
-            f"several clusters are up ({', '.join(names)}): name one of them, as by "
+            f"several clusters are up ({', '.join(names)}): name one of them, for example with "
             f"'{naming.format(names[0])}'"
         )
     return found[0]

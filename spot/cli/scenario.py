@@ -21,6 +21,7 @@ from spot.testbed.artefacts import find_plan
 from spot.testbed.evidence import Verdict
 from spot.testbed.random_scenario import RANDOM, SEED_MAX, random_scenario
 from spot.testbed.report import UnknownRun, print_result, write_summary
+from spot.testbed.report.files import PAGE_FILE
 from spot.testbed.scenario import Scenario
 from spot.testbed.scenario_file import UnknownScenario, find_scenario, read_scenario, shipped
 from spot.testbed.yaml_reader import BadScenario
@@ -29,7 +30,7 @@ __all__ = ["command"]
 
 ALL = "all"
 SEED_OF_ALL = 1
-"""``all`` is the same on every machine."""
+"""The seed of ``all``, which is the same on every machine."""
 SEEDS_MAX = 100_000
 JOBS_DEFAULT = 2
 
@@ -49,18 +50,18 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> ran
     first, dash, last = value.partition("-")
     numbers = [first, last] if dash else [first]
     if not all(number.isascii() and number.isdigit() for number in numbers):
-        raise click.BadParameter(f"{value!r} is no range of seeds: write 1-100, say")
+        raise click.BadParameter(f"{value!r} is not a range of seeds such as 1-100")
     low, high = int(numbers[0]), int(numbers[-1])
     if not low <= high <= SEED_MAX or high - low >= SEEDS_MAX:
         raise click.BadParameter(
-            f"{value!r} must rise, and end at {SEED_MAX}, with {SEEDS_MAX} seeds at most"
+            f"{value!r} must rise, end at {SEED_MAX} at most, and have at most {SEEDS_MAX} seeds"
         )
     return range(low, high + 1)
 
 
-@click.group("scenario", short_help="Break a cluster by plan, and judge what happens.")
+@click.group("scenario")
 def command() -> None:
-    """Run scenarios: clusters that are broken by plan, healed, and judged.
+    """Run scenarios: break a cluster by plan, heal it, and check SPOT's guarantees.
 
     Exit codes: 0 pass, 1 fail, 3 unknown (of several, fail outranks unknown), 2 wrong usage.
     """
@@ -70,7 +71,7 @@ def command() -> None:
 @click.option("--tag", help="Only those with this tag.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_(tag: str | None, as_json: bool) -> None:
-    """Name the scenarios that come with SPOT, and what they show."""
+    """List the scenarios that come with SPOT, and what each shows."""
     scenarios = _tagged(tag)
     if as_json:
         documents = [
@@ -96,13 +97,13 @@ def list_(tag: str | None, as_json: bool) -> None:
         count = str(len(one.topology.names))
         table.add_row(Text(one.name), count, Text(one.title), " ".join(one.tags))
     if tag in (None, RANDOM):
-        table.add_row(RANDOM, "", "Whatever a seed draws: --seed 7", RANDOM)
+        table.add_row(RANDOM, "", "A plan drawn from a seed: --seed 7", RANDOM)
     Console(highlight=False).print(table)
 
 
 @command.command("show", short_help="Print a scenario's file.")
 @click.argument("name")
-@click.option("--seed", type=click.IntRange(0, SEED_MAX), help="Of 'random'.")
+@click.option("--seed", type=click.IntRange(0, SEED_MAX), help="The seed of 'random'.")
 def show(name: str, seed: int | None) -> None:
     """Print the file of the scenario NAME, or the plan of 'random --seed N'."""
     if name == RANDOM:
@@ -110,7 +111,7 @@ def show(name: str, seed: int | None) -> None:
         return
     if seed is not None:
         raise click.UsageError("--seed is for 'random'")
-    _found(name)  # so that a broken file is told as such
+    _found(name)  # reports a broken file
     path = shipped().get(name, Path(name))
     click.echo(path.read_text(encoding="utf-8"), nl=False)
 
@@ -118,9 +119,9 @@ def show(name: str, seed: int | None) -> None:
 @command.command("run", short_help="Run scenarios and judge them.")
 @click.argument("names", nargs=-1, metavar="NAME... | all | FILE.yaml")
 @backend_option
-@click.option("--seed", type=click.IntRange(0, SEED_MAX), help="Of 'random'; unset: any.")
-@click.option("--seeds", callback=_seeds, metavar="A-B", help="Of 'random', one run each: 1-100.")
-@click.option("--tag", help="Those that come with SPOT and have this tag.")
+@click.option("--seed", type=click.IntRange(0, SEED_MAX), help="The seed of 'random' (any).")
+@click.option("--seeds", callback=_seeds, metavar="A-B", help="Run 'random' with each seed: 1-100.")
+@click.option("--tag", help="Run SPOT's scenarios that have this tag.")
 @click.option(
     "--jobs",
     type=click.IntRange(1, 64),
@@ -128,8 +129,8 @@ def show(name: str, seed: int | None) -> None:
     show_default=True,
     help="How many run at a time.",
 )
-@click.option("--program", help="A command that is the node, on processes: 'python node.py'.")
-@click.option("--image", help="An image that is the node, in containers: 'mine:1.0'.")
+@click.option("--program", help="Run this command as each node, on processes: 'python node.py'.")
+@click.option("--image", help="Run this image as each node, in containers: 'mine:1.0'.")
 @results_option
 def run(
     names: tuple[str, ...],
@@ -191,7 +192,7 @@ def _show_outcomes(outcomes: list[Outcome], results: Path) -> None:
     console = Console(highlight=False)
     if len(outcomes) == 1 and outcomes[0].result is not None:
         print_result(console, outcomes[0].result)
-        where: Path = outcomes[0].result.directory / "report.html"
+        where: Path = outcomes[0].result.directory / PAGE_FILE
     else:
         console.print(outcome_table(outcomes))
         try:
@@ -237,7 +238,7 @@ def _chosen(
 def _of_theirs(
     backend: str | None, scenarios: list[Scenario], program: str | None, image: str | None
 ) -> tuple[str, list[Scenario]]:
-    """The backend that a user's own node needs, and the scenarios with it."""
+    """The backend that the user's own node needs, and the scenarios with that node."""
     if program and image:
         raise click.UsageError("give --program (processes) or --image (containers), not both")
     needed, option = ("process", "--program") if program else ("docker", "--image")

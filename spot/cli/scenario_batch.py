@@ -1,4 +1,4 @@
-"""Runs scenarios, some at a time, and shows how far they are and what came of them."""
+"""Runs scenarios, a few at a time, and shows their progress and their results."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WRONG_SHOWN_MAX = 6
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one scenario of a batch."""
+    """The result of one scenario of a batch."""
 
     scenario: Scenario
     backend: str
@@ -52,10 +52,10 @@ class Outcome:
 
     @property
     def again(self) -> str | None:
-        """The command that runs the same plan again. None: it has left none."""
+        """The command that runs the same plan again. None: there is no plan."""
         name, seed = self.scenario.name, self.scenario.seed
         if self.scenario.program or self.scenario.image or (name != RANDOM and self.result):
-            # A node of one's own stands in the plan.
+            # The plan names the user's own node.
             what = f"replay {self.result.directory}" if self.result else None
         elif name == RANDOM:
             what = f"run {name} --seed {seed}"
@@ -65,7 +65,7 @@ class Outcome:
 
     @property
     def wrong(self) -> list[str]:
-        """What is not as it should be, in lines."""
+        """The lines that say what is wrong."""
         if self.result is None:
             return [self.error]
         findings = [one for one in self.result.guarantees if one.verdict is not Verdict.PASS]
@@ -79,7 +79,7 @@ class Outcome:
 
 
 class ScenarioBatch:
-    """One batch, run in threads: the main one shows it, and is told to end it by Ctrl-C."""
+    """One batch, run in threads. The main thread shows it, and ends it on Ctrl-C."""
 
     def __init__(
         self, total: int, backend: str, results: Path, progress: Progress, say: Console
@@ -110,7 +110,7 @@ class ScenarioBatch:
         except (ClusterError, OSError) as error:
             outcome = Outcome(scenario, self._backend, None, f"not run: {error}")
         except Exception as error:
-            # The others of the batch can still say something.
+            # The other scenarios of the batch may still have results.
             log.exception("%s could not be run or judged", named)
             why = f"not run or not judged: {type(error).__name__}: {error}"
             outcome = Outcome(scenario, self._backend, None, why)
@@ -125,7 +125,7 @@ class ScenarioBatch:
         self._progress.update(self._overall, description=f"{self._done} of {self._total} done")
         verdict = Text(f"{outcome.verdict:7}", style=STYLES[outcome.verdict])
         took = duration(outcome.result.duration_s) if outcome.result else ""
-        # Shown above the running ones, which are drawn again below.
+        # Printed above the scenarios that still run, which are drawn again below it.
         self._say.print(Text.assemble(verdict, " ", _name_of(outcome.scenario), f" {took}"))
         if outcome.verdict is not Verdict.PASS:
             for line in outcome.wrong[:WRONG_SHOWN_MAX]:
@@ -175,7 +175,7 @@ def _wait(batch: ScenarioBatch, pending: list[Future[Outcome]], say: Console) ->
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> Table:
-    """All of a batch: verdicts, and the longest times to detect and to recover."""
+    """A table of a batch: verdicts, and the longest times to detect and to recover."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("scenario", no_wrap=True)
     table.add_column("verdict", no_wrap=True)

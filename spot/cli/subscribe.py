@@ -15,10 +15,10 @@ from spot.cli.running import on_option
 __all__ = ["command"]
 
 
-@click.command("subscribe", short_help="Print messages as they come.")
+@click.command("subscribe")
 @click.argument("topic")
-@click.option("--count", type=click.IntRange(min=1), help="Leave after so many messages.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON document a line.")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after this many messages.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line.")
 @on_option
 @peer_option
 def command(
@@ -26,8 +26,8 @@ def command(
 ) -> None:
     """Print the messages of TOPIC, or of all topics that a pattern with '*' matches.
 
-    A line is the topic, the message's sequence number, and its data. Runs until Ctrl-C or --count;
-    lost nodes and missed messages are told on standard error.
+    Each line has the topic, the sequence number and the data of a message. Runs until Ctrl-C, or
+    until --count messages came. Reports lost nodes and missed messages on standard error.
     """
     node, _ = join(peers, on)
     with node:

@@ -14,8 +14,8 @@ from spot.cli.running import on_option
 __all__ = ["command"]
 
 
-@click.command("topics", short_help="List topics and their hosts.")
-@click.option("--json", "as_json", is_flag=True, help="As a JSON list of topics with their hosts.")
+@click.command("topics")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of topics and hosts.")
 @on_option
 @peer_option
 def command(as_json: bool, on: str | None, peers: tuple[str, ...]) -> None:

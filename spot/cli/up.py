@@ -30,16 +30,16 @@ EMBEDDED_EDGES_MAX = 100
 """More proxies than this, in one process, would make a start noticeably longer."""
 
 
-@click.command("up", short_help="Start a cluster and show it.")
+@click.command("up")
 @click.argument("topology", type=click.Choice(list(TOPOLOGIES)))
-@click.option("--nodes", type=int, help="Nodes of a mesh, spokes of a hub-spoke (3).")
-@click.option("--relay", is_flag=True, help="The hub relays: spokes hear one another through it.")
+@click.option("--nodes", type=int, help="Nodes of a mesh, or spokes of a hub-spoke (3).")
+@click.option("--relay", is_flag=True, help="Let the hub relay messages between its spokes.")
 @backend_option
 @click.option(
     "--proxied/--direct",
     default=None,
-    help="A proxy between every pair, which faults need, or none (proxied; of processes with more "
-    f"than {EMBEDDED_EDGES_MAX} links, direct).",
+    help="Put a proxy between every pair, which faults need, or none (proxied; processes "
+    f"with more than {EMBEDDED_EDGES_MAX} links: direct).",
 )
 @click.option(
     "--rate",
@@ -48,10 +48,12 @@ EMBEDDED_EDGES_MAX = 100
     help="Messages a second that each node publishes (10, less in a large mesh; 0: none).",
 )
 @click.option(
-    "--base-port", type=int, help="Port of the first node; the others follow (free ones)."
+    "--base-port",
+    type=int,
+    help="Port of the first node; the others take the next ones (any free).",
 )
 @click.option("--journal", is_flag=True, help="Record what every node publishes and receives.")
-@click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait until it is ready.")
+@click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait until all is ready.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     topology: str,
@@ -67,9 +69,9 @@ def command(
 ) -> None:
     """Start the nodes of TOPOLOGY (two-node, mesh, hub-spoke) and wait until all links are up.
 
-    The cluster stays up until 'spot down'; one that is up already is shown, and is an error where
-    it is not as asked for. Other SPOT_* variables of the environment, such as SPOT_PEER_TIMEOUT,
-    hold for all of its nodes.
+    The cluster stays up until 'spot down'. A cluster that is up already is shown; it is an error if
+    it differs from these options. Other SPOT_* variables of the environment, such as
+    SPOT_PEER_TIMEOUT, apply to all of its nodes.
     """
     say = Console(stderr=True, highlight=False)
     try:
@@ -129,7 +131,7 @@ def command(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What was asked for of a cluster. None and False: nothing was said of it."""
+    """The options that the user gave for a cluster. None and False: not given."""
 
     built: Topology | None
     relay: bool
@@ -140,7 +142,7 @@ class _Wanted:
     base_port: int | None
 
     def differs_from(self, cluster: Cluster) -> Iterator[str]:
-        """In what a cluster is not as asked for, each in a few words."""
+        """Each difference between a cluster and these options, in a few words."""
         run = cluster.run
         if self.built is not None and len(self.built.nodes) != len(run.topology.nodes):
             asked, count = len(self.built.nodes), len(run.topology.nodes)
@@ -168,7 +170,7 @@ def _already_up(topology: str) -> Cluster | None:
     for cluster in clusters_up(topology):
         if any(node.state != "exited" for node in cluster.status().nodes.values()):
             return cluster
-        cluster.stop()  # its processes are gone, after a reboot say; so is its record now
+        cluster.stop()  # its processes have gone, perhaps in a reboot: remove its record too
     return None
 
 
@@ -202,11 +204,11 @@ def _how_to_go_on(cluster: Cluster) -> str:
     fault = fault if cluster.run.proxied else f"crash {first.name}"
     steps = {
         f"{spot} status --watch": "the same, live",
-        f"{spot} logs {name} --follow": "what the nodes say",
+        f"{spot} logs {name} --follow": "the logs of the nodes",
         f"{spot} subscribe '*:data'": "listen to every node",
-        f"{spot} publish {first.topics[0]} hello": "say something; the logs show it",
+        f"{spot} publish {first.topics[0]} hello": "publish a message; the logs show it",
         f"{spot} fault {fault}": "break something; 'spot heal' undoes it",
-        f"{spot} down {name}": "end it",
+        f"{spot} down {name}": "end the cluster",
     }
     width = max(map(len, steps))
     lines = [f"  {step:{width}}  {what}" for step, what in steps.items()]
@@ -220,7 +222,7 @@ def _how_to_go_on(cluster: Cluster) -> str:
 
 
 def _spot_command() -> str:
-    """How this command can be called again from here: make calls one that is not on PATH."""
+    """How the user can call this command from here. The one that make calls is not on PATH."""
     called = Path(sys.argv[0])
     if called.name != "spot":
         return f"{Path(sys.executable).name} -m spot"

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from spot.program.control import ControlServer
 from spot.program.log import start_logging
 from spot.program.receive import receive, watch_events
 from spot.program.recorder import JOURNAL_VERSION, Recorder
-from spot.program.settings import ProgramSettings
+from spot.program.settings import JOURNAL_STDOUT, ProgramSettings
 from spot.program.traffic import Traffic
 
 __all__ = ["NodeProgram", "run"]
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SYNC_ATTEMPT_S = 5.0
 """How long one try to synchronise waits; the next follows at once."""
-THREAD_END_S = 2.0
+THREADS_END_S = 2.0
 
 
 def run(settings: ProgramSettings) -> int:
@@ -40,24 +39,32 @@ def run(settings: ProgramSettings) -> int:
     that they also reach a program that is process 1 of a container.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    start_logging(settings.config.log_level, settings.log_format)
+    stderr = start_logging(settings.config.log_level, settings.log_format)
+
+    def complain(text: str) -> None:
+        stderr.write_line(f"spot node: {text}")
+
     try:
         with ExitStack() as stack:
-            return NodeProgram(settings, stack).run_until_signal()
+            return NodeProgram(settings, stack, complain).run_until_signal()
     except (SpotError, OSError) as error:
         # A port in use, a file that can't be opened: no fault of the program, so no traceback.
-        _complain(str(error))
+        complain(str(error))
+    finally:
+        stderr.close()
     return 1
 
 
-def _complain(text: str) -> None:
-    print(f"spot node: {text}", file=sys.stderr)
-
-
 class NodeProgram:
-    """A node with its traffic, journal and health. Everything it opens is left to ``stack``."""
+    """A node with its traffic, journal and health. Everything it opens is left to ``stack``.
 
-    def __init__(self, settings: ProgramSettings, stack: ExitStack) -> None:
+    ``complain`` tells the user what went wrong, and returns at once.
+    """
+
+    def __init__(
+        self, settings: ProgramSettings, stack: ExitStack, complain: Callable[[str], None]
+    ) -> None:
+        self._complain = complain
         self._settings = settings
         self._started_at = time.monotonic()
         self._stopped = threading.Event()
@@ -66,7 +73,7 @@ class NodeProgram:
         self._last_error: str | None = None
         self._threads: list[threading.Thread] = []
         self._recorder = Recorder(settings.journal)
-        stack.callback(self._recorder.close)
+        stack.callback(self._close_recorder)
         # Peers are added once somebody listens to the events, so that the journal has every dial.
         self._node = Spot(settings.config.with_settings(cluster=()))
         stack.callback(self._leave)
@@ -105,7 +112,7 @@ class NodeProgram:
         self._traffic.quiet(0)
         self._recorder.record("stop", reason=reason, metrics=dataclasses.asdict(node.metrics()))
         if self._failure:
-            _complain(self._failure)
+            self._complain(self._failure)
         return 1 if self._failure else 0
 
     def status(self) -> dict[str, Any]:
@@ -191,6 +198,17 @@ class NodeProgram:
         self._stopped.set()
         self._traffic.quiet(0)
         self._node.close()
+        until = time.monotonic() + THREADS_END_S
         for thread in self._threads:
-            thread.join(timeout=THREAD_END_S)
+            thread.join(timeout=max(until - time.monotonic(), 0))
         self._recorder.record("closed")
+
+    def _close_recorder(self) -> None:
+        lost = self._recorder.close()
+        if lost:
+            where = self._settings.journal
+            where = "standard output" if where == JOURNAL_STDOUT else where
+            self._complain(
+                f"up to {lost} records of the journal were not written, as {where} took no more: "
+                "read it, or name another file by SPOT_JOURNAL ('none': nowhere)"
+            )

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from spot.config import Config
+from spot.config import Config, join_list, scalar_text, setting_text, split_list
 from spot.errors import InvalidArgument
+from spot.names import check_topic
 
-__all__ = ["JOURNAL_NONE", "JOURNAL_STDOUT", "PROGRAM_VARIABLES", "ProgramSettings"]
+__all__ = [
+    "JOURNAL_NONE",
+    "JOURNAL_STDOUT",
+    "PROGRAM_VARIABLES",
+    "ProgramSettings",
+    "variable_text",
+]
 
 JOURNAL_STDOUT = "-"
 JOURNAL_NONE = "none"
@@ -75,10 +82,24 @@ class ProgramSettings:
         )
 
 
+def variable_text(name: str, value: object) -> str:
+    """What the variable of a setting must hold, of the library's or of the program's settings.
+
+    As ``spot.config.setting_text``, which says what is refused by InvalidArgument.
+    """
+    variable = f"SPOT_{name.upper()}"
+    if variable not in PROGRAM_VARIABLES:
+        return setting_text(name, value)
+    if name == "publish" and isinstance(value, Iterable) and not isinstance(value, str):
+        return join_list(name, [check_topic(topic) for topic in value])
+    return scalar_text(
+        name, value, lambda text: getattr(ProgramSettings.from_env({variable: text}), name)
+    )
+
+
 def _topics(given: Mapping[str, str], variable: str) -> tuple[str, ...]:
-    topics = tuple(part.strip() for part in given.get(variable, "").split(",") if part.strip())
     try:
-        return Config(topics=topics).topics
+        return tuple(check_topic(topic) for topic in split_list(given.get(variable, "")))
     except InvalidArgument as error:
         raise InvalidArgument(f"{variable}={given[variable]!r}: {error}") from error
 

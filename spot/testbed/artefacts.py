@@ -26,16 +26,16 @@ def new_directory(results: Path, scenario: str) -> Path:
     folder = results.absolute() / scenario
     folder.mkdir(parents=True, exist_ok=True)
     directory = _make(folder)
-    # A link is replaced as a whole, so that it is there at any moment.
+    # The link is replaced in one step, so that it always exists.
     link = folder / f".{LATEST}-{directory.name}"
-    with contextlib.suppress(OSError):  # a file system without links does without it
+    with contextlib.suppress(OSError):  # some file systems have no links
         link.symlink_to(directory.name)
         link.replace(folder / LATEST)
     return directory
 
 
 def find_plan(results: Path, run: str) -> Path:
-    """The plan of a run, named as for ``find_run``; of one that left no report, by its path.
+    """The plan of a run, named as for ``find_run``. A run without a report is named by its path.
 
     Raises UnknownRun.
     """
@@ -56,6 +56,6 @@ def _make(folder: Path) -> Path:
         try:
             directory.mkdir()
         except FileExistsError:
-            time.sleep(0.001)  # another run of this millisecond has the name
+            time.sleep(0.001)  # another run of the same millisecond took the name
             continue
         return directory

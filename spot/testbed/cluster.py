@@ -21,12 +21,14 @@ from spot.testbed.errors import (
     NotUp,
     ProxyExited,
 )
+from spot.testbed.node_names import check_names, check_topology_name
 from spot.testbed.own_program import OwnProgram, check_status
 from spot.testbed.proxied_link import ProxiedLink
 from spot.testbed.run import Run, state_directory
 from spot.testbed.status import ClusterStatus, NodeStatus
 from spot.testbed.sweep import sweep
 from spot.testbed.topology import Topology, build_topology
+from spot.testbed.variables import check_node_lists, check_variables
 
 __all__ = ["Cluster", "default_rate"]
 
@@ -40,10 +42,10 @@ RATE_MAX_DEFAULT = 10.0
 
 
 def default_rate(topology: Topology) -> float:
-    """Messages a second of each topic: 10, and fewer where many nodes hear many topics.
+    """The default rate in messages a second for each topic: 10, or less in a large topology.
 
-    Deliveries grow with the square of a mesh's size; this keeps them below 2,500 a second in
-    all, so that a cluster that merely shows itself leaves its machine alone.
+    Deliveries grow with the square of a mesh's size. This rate keeps them below 2,500 a second in
+    all, so that a demonstration does not load the machine.
     """
     pairs = sum(len(node.topics) * len(topology.nodes) for node in topology.nodes)
     return round(min(RATE_MAX_DEFAULT, DELIVERIES_PER_S / max(pairs, 1)), 2)
@@ -63,27 +65,28 @@ class Cluster:
     ``topology``: a name (``two-node``, ``mesh``, ``hub-spoke``) with ``nodes`` (nodes of a mesh,
     spokes of a hub-spoke; None: the default), or a ``Topology``.
     ``backend``: ``process`` or ``docker``.
-    ``proxied``: whether a proxy stands between every linked pair, with nothing going round it.
-    Of two nodes that add each other only one dials then. On containers it is Toxiproxy; for
-    processes the one at ``TOXIPROXY_URL``, else ``toxiproxy-server`` if it is on PATH, else the
+    ``proxied``: whether a proxy stands between every linked pair, and all of their traffic passes
+    it. Of two nodes that add each other, only one dials then. Containers use Toxiproxy. Processes
+    use the server at ``TOXIPROXY_URL``, else ``toxiproxy-server`` if it is on PATH, else the
     embedded proxy.
     ``rate``: messages a second that each node publishes to each of its topics. 0: none; None: what
     ``default_rate`` says.
     ``settings``: ``SPOT_*`` variables for all nodes.
     ``files``: directory for logs and journals, kept after ``stop``. None: they go with the run.
     ``journal``: whether nodes record journals.
-    ``program``: on processes, a command that is the node instead of SPOT's own node program, such
-    as ``["python", "node.py"]``. ``image``: on containers, an image that is. Either must speak
+    ``program``: on processes, the command to run as each node instead of SPOT's node program, such
+    as ``["python", "node.py"]``. ``image``: the same on containers, an image. Either must speak
     what ``docs/journal.md`` says.
-    ``late``: nodes that are not started with the others: ``restart`` starts each, or the fault
-    ``late`` when it is healed. Until all of them were, nodes can't synchronise with everyone, so
-    ``start`` waits for the links of the others alone.
+    ``late``: nodes that are not started with the others. ``restart`` starts each, or healing the
+    fault ``late`` does. Nodes can't synchronise with all peers before that, so ``start`` waits only
+    for the links of the other nodes.
     ``base_port``: port of the first node; the others take the next ones. None: free ports.
     ``state``: the state directory. None: as ``state_directory`` finds it.
 
-    Entering starts the cluster and waits until it is ready; leaving stops it. What an earlier,
-    killed process left behind is swept before a start. Not for use by several threads at once.
-    Errors are ``ClusterError``.
+    Entering starts the cluster and waits until it is ready; leaving stops it. ``start`` first
+    removes what earlier, killed processes left. Not for use by several threads at once. Errors are
+    ``ClusterError``. Names and topics of nodes, and settings, that a variable can't carry are
+    refused before anything is started.
     """
 
     def __init__(
@@ -105,6 +108,10 @@ class Cluster:
     ) -> None:
         if isinstance(topology, str):
             topology = build_topology(topology, nodes)
+        check_topology_name(topology.name)
+        check_names(topology.names)
+        for node in topology.nodes:
+            check_node_lists(node)
         self._topology = topology
         self._backend: Backend = make_backend(backend, base_port=base_port)
         if (program and backend != "process") or (image and backend != "docker"):
@@ -119,6 +126,7 @@ class Cluster:
         self._proxied = proxied
         rate = default_rate(topology) if rate is None else rate
         self._settings = {"SPOT_RATE": str(rate), **(settings or {})}
+        check_variables(self._settings)
         self._files = files.absolute() if files else None
         self._journal = journal
         self._state = state
@@ -126,13 +134,13 @@ class Cluster:
 
     @classmethod
     def attach(cls, run: Run) -> Cluster:
-        """The cluster of a run that another process has started."""
+        """The cluster of a run that another process started."""
         cluster = cls(run.topology, backend=run.backend, proxied=run.proxied, settings=run.settings)
         cluster._run = run
         return cluster
 
     def reload(self) -> None:
-        """Takes in what other processes have done to the run, such as nodes that they started anew.
+        """Reads the run's record again, for changes by other processes such as restarted nodes.
 
         Raises NotUp when the run has ended.
         """
@@ -225,14 +233,14 @@ class Cluster:
         self.run.save()
 
     def status(self) -> ClusterStatus:
-        """How nodes and links are now; a node that hangs delays the answer by a second."""
+        """The state of nodes and links now. A node that hangs delays the answer by a second."""
         names = self._topology.names
         with ThreadPoolExecutor(min(ASKED_AT_ONCE_MAX, len(names))) as pool:
             nodes = {node.name: node for node in pool.map(self.node_status, names)}
         return ClusterStatus(self._topology, nodes, self._backend.proxy_state(self.run))
 
     def node_status(self, node: str) -> NodeStatus:
-        """How one node is now. Raises UnknownNode, and BadProgram if a program of the user's own
+        """The state of one node now. Raises UnknownNode, and BadProgram if the user's own program
         does not answer as a node must.
         """
         run, name = self.run, self._topology.node(node).name
@@ -245,7 +253,7 @@ class Cluster:
     def wait_until(self, holds: Callable[[ClusterStatus], object], timeout: float) -> ClusterStatus:
         """Polls until ``holds(status)`` is true, and returns that status.
 
-        Raises ClusterNotReady after ``timeout`` seconds, saying what is lacking.
+        Raises ClusterNotReady after ``timeout`` seconds; the text says what is missing.
         """
         deadline = time.monotonic() + timeout
         while not holds(status := self.status()):
@@ -259,15 +267,15 @@ class Cluster:
     ) -> ClusterStatus:
         """Waits until every node is synchronised and every link is up.
 
-        ``progress`` is called with the number of nodes that were found ready so far. Raises
-        NodeExited as soon as a node has ended, ClusterNotReady after ``timeout`` seconds (None: 10,
-        and half a second for each node).
+        ``progress`` is called with the number of nodes that are ready so far. Raises NodeExited as
+        soon as a node has ended, and ClusterNotReady after ``timeout`` seconds (None: 10 s plus
+        half a second for each node).
         """
         names = self._topology.names
         timeout = 10.0 + 0.5 * len(names) if timeout is None else timeout
         deadline = time.monotonic() + timeout
-        # One node after the other is asked until it is ready, and all at once only at the end: a
-        # large mesh that is starting has better things to do than to answer.
+        # Asks one node after another until it is ready, and all of them only at the end: a large
+        # mesh is busy while it starts.
         ready = 0
         while True:
             if ready < len(names) and self.node_status(names[ready]).is_ready_in(self._topology):
@@ -320,7 +328,7 @@ class Cluster:
         return self._backend.state(self.run, self._topology.node(node).name)
 
     def proxy_state(self) -> NodeState | None:
-        """What has become of the proxy server. None: the cluster is not proxied."""
+        """The state of the proxy server. None: the cluster is not proxied."""
         return self._backend.proxy_state(self.run)
 
     def terminate(self, node: str) -> None:
@@ -343,7 +351,7 @@ class Cluster:
         self._backend.resume_node(self.run, self._topology.node(node).name)
 
     def restart(self, node: str) -> None:
-        """Starts a node again, on its old port; one that still runs leaves first (SIGTERM).
+        """Starts a node again, on its old port. A node that still runs gets SIGTERM first.
 
         Returns when the process is started; ``wait_ready`` waits for its links. Raises UnknownNode.
         """
@@ -352,16 +360,18 @@ class Cluster:
         self._backend.start_node(self.run, name)
 
     def readdress(self, node: str) -> None:
-        """Starts a node again at another address; one that still runs is killed.
+        """Starts a node again at another address. A node that still runs is killed first.
 
-        A container keeps its name and gets another address, a process another port, to which the
-        proxies are led. Raises UnknownNode, NotProxied, ProxyError.
+        A container keeps its name and gets another address; a process gets another port, and the
+        proxies then dial that. Raises UnknownNode, NotProxied, ProxyError.
         """
         name = self._topology.node(node).name
         if not self.run.proxied:
-            raise NotProxied(f"{name} can't get another address: nodes know the old one by heart")
-        # Toxiproxy dials without a timeout: at an address that has just vanished it would wait for
-        # half a minute, and its edge with it. So nothing is dialled there meanwhile.
+            raise NotProxied(
+                f"{name} can't get another address: without proxies, peers dial the old"
+            )
+        # Toxiproxy dials without a timeout. At an address that has just vanished it would block for
+        # half a minute, and its edge too. So nothing dials there meanwhile.
         edges_to = [edge for edge in self.edges() if edge.listener == name]
         for edge in edges_to:
             edge.disable()
@@ -371,22 +381,22 @@ class Cluster:
             edge.enable()
 
     def limit_cpu(self, node: str, share: float | None) -> None:
-        """On containers: leaves a node this share of one processor. None: no limit.
+        """On containers: limits a node to this share of one processor. None: no limit.
 
         Raises UnknownNode, and ClusterError on processes.
         """
         self._backend.limit_cpu(self.run, self._topology.node(node).name, share)
 
     def times_held_back(self, node: str) -> int:
-        """How often ``limit_cpu`` has held the node since its start. Raises UnknownNode."""
+        """How often ``limit_cpu`` has stopped the node since its start. Raises UnknownNode."""
         return self._backend.times_held_back(self.run, self._topology.node(node).name)
 
     def tell(self, node: str, do: str, **fields: object) -> dict[str, Any]:
         """Sends a node a command, such as ``tell("a", "remove", peer="b")``; returns its answer.
 
         Commands, fields and answers stand in ``docs/journal.md``. A ``peer`` that is a node of this
-        cluster is told together with the endpoint at which this node dials it, if it does. An
-        answer with ``error`` is returned, not raised. Raises UnknownNode, and NoAnswer after 10 s.
+        cluster is sent with the endpoint at which this node dials it, if it does. An answer with
+        ``error`` is returned, not raised. Raises UnknownNode, and NoAnswer after 10 s.
         """
         run, name = self.run, self._topology.node(node).name
         peer = fields.get("peer")

@@ -1,7 +1,7 @@
 """The end of a run: traffic ends, deliveries end, and what the nodes have recorded is read.
 
-What is wrong with the run itself comes back in words, and not as an error, so that whoever ends a
-run can go on with ending it.
+Problems of the run itself are returned as texts and not raised, so that the caller can go on with
+ending the run.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ __all__ = ["bounds_of", "end_traffic", "read_journals"]
 QUIET_MAX_S = 15.0
 """Queues must have drained by then."""
 QUIET_FOR_S = 0.3
-"""No delivery for so long: there will be none."""
+"""After so many seconds without a delivery, no more deliveries are expected."""
 POLL_S = 0.05
 
 
 def end_traffic(cluster: Cluster, pause: Callable[[float], object] = time.sleep) -> tuple[str, ...]:
-    """Tells every node that runs to publish no more, and waits until no more is delivered.
+    """Tells every running node to stop publishing, and waits until deliveries end.
 
-    ``pause`` waits for so many seconds, and may raise. Returns what went wrong, in words: then the
-    last messages can't be judged.
+    ``pause`` waits for so many seconds, and may raise. Returns what went wrong, as texts. If there
+    are any, the last messages can't be judged.
     """
     trouble = []
     for name in cluster.topology.names:
@@ -66,11 +66,14 @@ def read_journals(
     journals = {}
     trouble = []
     for name in topology.names:
+        path = directory / f"{name}.jsonl"
         try:
-            journals[name] = Journal.read(directory / f"{name}.jsonl")
+            journals[name] = Journal.read(path)
         except BadJournal as error:
             trouble.append(str(error))
             journals[name] = Journal()
+        if journals[name].lost:
+            trouble.append(f"{path} lacks {journals[name].lost} records, as it took no more")
     return journals, tuple(trouble)
 
 

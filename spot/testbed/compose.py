@@ -1,9 +1,8 @@
 """Compose files for a topology of any size: what ``compose/`` ships and what the testbed runs.
 
-A topology becomes three files. ``mesh.yaml`` is a deployment by itself. ``mesh.proxied.yaml``,
-given after it, takes the nodes off their common network and puts each on one of its own, which it
-shares with Toxiproxy alone: there is no way around the proxy. ``mesh.proxies.json`` is Toxiproxy's
-configuration, one proxy for each edge.
+A topology becomes three files. ``mesh.yaml`` is a complete deployment. ``mesh.proxied.yaml`` is an
+overlay for it: each node gets a network that it shares only with Toxiproxy, so that all traffic
+passes the proxy. ``mesh.proxies.json`` is Toxiproxy's configuration, with one proxy for each edge.
 
     python -m spot.testbed.compose mesh --nodes 7 --into deployment
 
@@ -21,10 +20,13 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from spot.config import join_list
 from spot.testbed.edges import Edge, edges
 from spot.testbed.errors import UnknownTopology
+from spot.testbed.node_names import check_names
 from spot.testbed.subnets import Subnets
 from spot.testbed.topology import TOPOLOGIES, NodeSpec, Topology, build_topology
+from spot.testbed.variables import check_node_lists, node_lists
 from spot.testbed.yaml_lines import (
     document,
     joined_blocks,
@@ -53,15 +55,14 @@ __all__ = [
 ]
 
 VERSIONS = {"SPOT_VERSION": "0.1.0", "TOXIPROXY_VERSION": "2.12.0"}
-"""Which images belong to this version of the testbed; ``compose/.env`` says the same."""
+"""The images of this version of the testbed; ``compose/.env`` names the same."""
 
 NODE_PORT = 5555
 PROXY_SERVICE = "toxiproxy"
 PROXY_API_PORT = 8474
 HEALTH_CHECKS_PER_S = 5
-"""Of all nodes together: each costs a tenth of a second of processor time."""
+"""For all nodes together: each check takes a tenth of a second of processor time."""
 HEALTH_INTERVAL_MIN_S = 2
-_SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +70,13 @@ class ComposeOptions:
     """How a topology is deployed. The defaults are those of the files in ``compose/``.
 
     Texts of ``settings``, ``node_settings``, ``labels``, ``user`` and ``mounts`` reach the
-    containers as they are: a ``$`` in them is no variable of compose.
+    containers unchanged: compose does not read a ``$`` in them as a variable.
     """
 
     project: str | None = None
     """Name of the compose project. None: ``spot-`` and the topology's name."""
     subnets: Subnets | None = None
-    """Addresses of the networks. None: those set apart for the shipped files."""
+    """Addresses of the networks. None: those reserved for the shipped files."""
     node_image: str = "${SPOT_NODE_IMAGE:-spot-node}:${SPOT_VERSION:?take compose/.env along}"
     proxy_image: str = (
         "${TOXIPROXY_IMAGE:-spot-toxiproxy}:${TOXIPROXY_VERSION:?take compose/.env along}"
@@ -90,8 +91,9 @@ class ComposeOptions:
     """Labels of all containers and networks."""
     user: str | None = None
     """User and group, as ``1000:1000``, that all containers run as. None: the images' own."""
-    mounts: Sequence[str] = ()
-    """Folders of this machine for all nodes, as ``/here:/there``."""
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    """Folders of this machine for all nodes, by where they see them. One that the engine does not
+    find is an error, and not made."""
 
 
 SHIPPED = ComposeOptions()
@@ -100,8 +102,11 @@ SHIPPED = ComposeOptions()
 def compose_file(topology: Topology, options: ComposeOptions = SHIPPED) -> str:
     """The plain deployment: all nodes on one network, each with a published port.
 
-    Raises UnknownTopology when a node's name can't be that of a service.
+    Raises UnknownTopology when a node can't be called so, or be told what it hosts and hears.
     """
+    check_names(topology.names)
+    for node in topology.nodes:
+        check_node_lists(node)
     subnets = _subnets(topology, options)
     lines = [
         *_head(topology, options, _PLAIN_USE),
@@ -168,7 +173,7 @@ def proxies_file(topology: Topology) -> str:
 def write_files(topology: Topology, directory: Path, options: ComposeOptions = SHIPPED) -> Path:
     """Writes all three files into ``directory``, and returns the path of the plain one.
 
-    Raises OSError, and UnknownTopology when a node's name can't be that of a service.
+    Raises OSError, and UnknownTopology as ``compose_file`` does.
     """
     stem = file_stem(topology)
     plain = directory / f"{stem}.yaml"
@@ -182,7 +187,7 @@ def write_files(topology: Topology, directory: Path, options: ComposeOptions = S
 
 
 def file_stem(topology: Topology) -> str:
-    """What the names of this topology's files begin with: ``mesh``, or ``mesh-7`` for seven."""
+    """The beginning of the names of this topology's files: ``mesh``, or ``mesh-7`` for seven."""
     made = TOPOLOGIES.get(topology.name)
     if made is None or len(made().nodes) == len(topology.nodes):
         return topology.name
@@ -206,7 +211,7 @@ def node_network(node: str) -> str:
 
 
 def port_variable(node: str) -> str:
-    """The variable that says on which port of this machine a node is published; 0: any free one."""
+    """The variable for the port of this machine at which a node is published; 0: any free port."""
     return "SPOT_PORT_" + re.sub(r"\W", "_", node).upper()
 
 
@@ -268,7 +273,7 @@ def _node_anchor(topology: Topology, options: ComposeOptions) -> list[str]:
         *_LOGGING,
         *_NAMES,
         "  networks: [cluster]",
-        *list_lines("volumes", [literal(mount) for mount in options.mounts], 2),
+        *_volumes(options),
         "",
         "x-settings: &settings",
         *mapping_lines(settings, 2),
@@ -288,18 +293,11 @@ _NAMES = [
 
 def _node(topology: Topology, place: int, options: ComposeOptions) -> list[str]:
     node = topology.nodes[place]
-    if not _SERVICE_NAME.fullmatch(node.name) or node.name == PROXY_SERVICE:
-        raise UnknownTopology(
-            f"a node in a container can't be called {node.name!r}: take letters, digits, '-', "
-            f"'_' and '.', and not {PROXY_SERVICE}"
-        )
     settings = {
         "SPOT_NODE_ID": node.name,
         "SPOT_BIND": f"tcp://*:{NODE_PORT}" if node.binds else "",
-        "SPOT_CLUSTER": ",".join(peer_endpoint(peer) for peer in node.peers),
-        "SPOT_TOPICS": ",".join(node.topics),
-        "SPOT_SUBSCRIBE": ",".join(node.subscribe),
-        **({"SPOT_PUBLISH": ",".join(node.publish)} if node.publish else {}),
+        "SPOT_CLUSTER": join_list("cluster", map(peer_endpoint, node.peers)),
+        **node_lists(node),
         **({"SPOT_RELAY": "1"} if node.relay else {}),
         **options.node_settings.get(node.name, {}),
     }
@@ -352,11 +350,23 @@ def _proxied_node(node: str, cluster: Sequence[str]) -> list[str]:
         f"  {scalar(node)}:",
         f"    depends_on: [{PROXY_SERVICE}]",
         "    environment:",
-        *mapping_lines({"SPOT_CLUSTER": ",".join(cluster)}, 6),
+        *mapping_lines({"SPOT_CLUSTER": join_list("cluster", cluster)}, 6),
         "    networks: !override",
         f"      {node_network(node)}:",
         "    ports: !reset []",
     ]
+
+
+def _volumes(options: ComposeOptions) -> list[str]:
+    # The short syntax splits at colons, and has the engine make what it does not find.
+    lines = ["  volumes:"] if options.mounts else []
+    for target, source in options.mounts.items():
+        lines += [
+            "    - type: bind",
+            *mapping_lines({"source": literal(source), "target": literal(target)}, 6),
+            "      bind: {create_host_path: false}",
+        ]
+    return lines
 
 
 def _labels(options: ComposeOptions, indent: int, **own: str) -> list[str]:

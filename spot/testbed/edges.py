@@ -1,8 +1,8 @@
 """Edges: where a proxy stands between two nodes, and which of the two dials it.
 
-Every linked pair has exactly one edge, so that whatever happens to the edge happens to the pair.
-Where both ends add each other, only one of them dials: SPOT would make it one connection anyway,
-and a second way in would be a way around the first.
+Every linked pair has exactly one edge, so that a fault of the edge is a fault of the whole link.
+Where both ends add each other, only one of them dials. SPOT would keep one connection anyway, and
+a second path would bypass the proxy of the first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from spot.testbed.topology import Topology
 __all__ = ["EDGE_PORT_FIRST", "Edge", "edge_between", "edges"]
 
 EDGE_PORT_FIRST = 20_001
-"""Edges listen on this port and those that follow: 19,900 of them in a mesh of 200."""
+"""Edges listen on this port and the following ones. A mesh of 200 nodes has 19,900 edges."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Edge:
     dialler: str
     listener: str
     port: int
-    """Where the proxy listens in containers, which have all ports to themselves."""
+    """The port of the proxy in a container, where all ports are free."""
 
 
 def edges(topology: Topology) -> tuple[Edge, ...]:
     """One edge for each link of the topology, in the order of its links.
 
-    Of two nodes that add each other the later one dials the earlier: spokes dial their hub.
+    If two nodes add each other, the later one dials the earlier. So spokes dial their hub.
     """
     place = {name: place for place, name in enumerate(topology.names)}
     peers = {node.name: frozenset(node.peers) for node in topology.nodes}

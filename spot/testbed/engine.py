@@ -13,6 +13,7 @@ import docker
 from docker.errors import DockerException, ImageNotFound
 
 from spot.testbed.compose import VERSIONS
+from spot.testbed.engine_endpoint import EngineEndpoint
 from spot.testbed.errors import ComposeMissing, EngineMissing, ImageMissing
 
 __all__ = [
@@ -25,34 +26,38 @@ __all__ = [
 ]
 
 CONNECT_TIMEOUT_S = 2
-"""An engine that takes longer to say hello won't do for a cluster."""
+"""An engine that takes longer to answer is too slow for a cluster."""
 CALL_TIMEOUT_S = 60
 COMMAND_TIMEOUT_S = 10.0
 COMPOSE_MIN = (2, 24)
-"""Has ``!override`` and ``!reset``, of which the proxied overlays are made."""
+"""The first version with ``!override`` and ``!reset``, which the proxied overlays use."""
 
 
-def connect(timeout: int = CONNECT_TIMEOUT_S) -> docker.DockerClient:
-    """A client of the engine at ``DOCKER_HOST``, or of this machine's.
+def connect(
+    endpoint: EngineEndpoint | None = None, timeout: int = CONNECT_TIMEOUT_S
+) -> docker.DockerClient:
+    """A client of the engine at ``endpoint``. None: the one that the docker command would take.
 
     ``timeout``: seconds until it must have said hello; later calls may take a minute. Raises
-    EngineMissing.
+    EngineMissing; ContextMissing, which is one, when a Docker context names no engine.
     """
+    endpoint = endpoint or EngineEndpoint.current()
     try:
-        client = docker.from_env(timeout=timeout)
+        client = docker.from_env(
+            environment=dict(endpoint.variables), use_context=False, timeout=timeout
+        )
     except (DockerException, ValueError) as error:
-        raise EngineMissing(_why_not(error)) from error
+        raise EngineMissing(_why_not(error, endpoint)) from error
     try:
         client.ping()
     except (DockerException, OSError) as error:
         client.close()
-        raise EngineMissing(_why_not(error)) from error
+        raise EngineMissing(_why_not(error, endpoint)) from error
     client.api.timeout = CALL_TIMEOUT_S
     return client
 
 
-def _why_not(error: Exception) -> str:
-    where = os.environ.get("DOCKER_HOST") or "this machine"
+def _why_not(error: Exception, endpoint: EngineEndpoint) -> str:
     causes: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
@@ -60,13 +65,20 @@ def _why_not(error: Exception) -> str:
         cause = cause.__cause__ or cause.__context__
     if any("PermissionError" in text or "Permission denied" in text for text in causes):
         return (
-            f"a container engine runs on {where}, but you may not use it: become a member of its "
-            "group ('sudo usermod -aG docker $USER', then log in again), or take BACKEND=process"
+            f"a container engine runs at {endpoint}, but you may not use it: become a member of "
+            "its group ('sudo usermod -aG docker $USER', then log in again), or take "
+            "BACKEND=process"
+        )
+    if endpoint.context:
+        return (
+            f"no container engine answers at {endpoint.host}, of the Docker context "
+            f"{endpoint.context!r}: start it, choose another context ('docker context use "
+            "default'), or take BACKEND=process"
         )
     if os.environ.get("DOCKER_HOST"):
         return (
-            f"no container engine answers at DOCKER_HOST={where}: start it, unset DOCKER_HOST, "
-            "or take BACKEND=process"
+            f"no container engine answers at DOCKER_HOST={endpoint.host}: start it, unset "
+            "DOCKER_HOST, or take BACKEND=process"
         )
     return (
         "no container engine answers: start yours, install one (scripts/engine.sh does on "
@@ -93,7 +105,7 @@ def compose_version() -> str | None:
 
 
 def require_compose() -> str:
-    """The version of ``docker compose``. Raises ComposeMissing when it won't do."""
+    """The version of ``docker compose``. Raises ComposeMissing if it is too old or doesn't run."""
     least = ".".join(map(str, COMPOSE_MIN))
     how = (
         f"install Docker's compose plugin, {least} or newer (scripts/engine.sh does on Debian), "
@@ -110,14 +122,14 @@ def require_compose() -> str:
 
 @dataclass(frozen=True)
 class Images:
-    """The images that containers are made of, as the engine knows them."""
+    """The names of the images of nodes and of Toxiproxy."""
 
     node: str
     proxy: str
 
     @classmethod
     def from_env(cls) -> Images:
-        """Those of this version, unless the variables of ``compose/.env`` name others."""
+        """The images of this version, or those that the variables of ``compose/.env`` name."""
 
         def name(image: str, default: str, version: str) -> str:
             tag = os.environ.get(version) or VERSIONS[version]
@@ -129,23 +141,23 @@ class Images:
         )
 
     def missing(self, client: docker.DockerClient) -> list[str]:
-        """Those that the engine doesn't have."""
+        """The images that the engine doesn't have."""
         return [name for name in (self.node, self.proxy) if image_attributes(client, name) is None]
 
 
 def image_attributes(client: docker.DockerClient, name: str) -> dict[str, Any] | None:
-    """What the engine knows of an image. None: it doesn't have it. Raises EngineMissing."""
+    """The engine's attributes of an image. None: it doesn't have it. Raises EngineMissing."""
     try:
         attributes: dict[str, Any] = client.images.get(name).attrs
     except ImageNotFound:
         return None
     except (DockerException, OSError) as error:
-        raise EngineMissing(_why_not(error)) from error
+        raise EngineMissing(f"the container engine failed: {error}") from error
     return attributes
 
 
 def require_images(client: docker.DockerClient, node: str | None = None) -> Images:
-    """The images; ``node`` is the user's own one. Raises ImageMissing when one isn't there."""
+    """The images; ``node``: the user's own image. Raises ImageMissing if one isn't there."""
     images = Images.from_env()
     if node is not None:
         if image_attributes(client, node) is None:

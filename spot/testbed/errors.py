@@ -1,18 +1,21 @@
-"""What can go wrong with a cluster under test; each text says what to do."""
+"""The errors of a cluster under test. Each text says what to do."""
 
 from __future__ import annotations
 
 __all__ = [
     "AlreadyUp",
-    "BadProgram",
     "BadFault",
+    "BadProgram",
+    "BadSetting",
     "ClusterError",
     "ClusterNotReady",
     "ComposeMissing",
     "ContainersNotStarted",
+    "ContextMissing",
     "EngineMissing",
     "ImageMissing",
     "NoAnswer",
+    "NoStateDirectory",
     "NodeExited",
     "NotOurs",
     "NotProxied",
@@ -46,11 +49,15 @@ class BadFault(ClusterError, ValueError):
 
 
 class BadProgram(ClusterError, ValueError):
-    """The program that should be the node can't be run, or does not speak as a node must."""
+    """The user's node program can't be run, or does not answer as a node must."""
+
+
+class BadSetting(ClusterError, ValueError):
+    """A setting of nodes can't be given to them as it is written."""
 
 
 class AlreadyUp(ClusterError):
-    """The cluster was started before."""
+    """The cluster is up already."""
 
 
 class NoAnswer(ClusterError, TimeoutError):
@@ -62,11 +69,15 @@ class NotUp(ClusterError):
 
 
 class PortInUse(ClusterError):
-    """A port that a node should bind is taken."""
+    """Another program uses a port that a node should bind."""
+
+
+class NoStateDirectory(ClusterError):
+    """The directory where runs are kept can't be made, or not be written to."""
 
 
 class NotOurs(ClusterError, PermissionError):
-    """What was asked for belongs to another user of this machine."""
+    """The run belongs to another user of this machine."""
 
 
 class NotProxied(ClusterError):
@@ -77,16 +88,20 @@ class EngineMissing(ClusterError):
     """No container engine answers, or this user may not use it."""
 
 
+class ContextMissing(EngineMissing):
+    """The Docker context that names the engine doesn't exist, or can't be read."""
+
+
 class ComposeMissing(ClusterError):
     """The engine answers, but ``docker compose`` doesn't run or is too old."""
 
 
 class ImageMissing(ClusterError):
-    """An image that containers are made of is not there."""
+    """The engine lacks an image that containers need."""
 
 
 class ContainersNotStarted(ClusterError):
-    """The engine did not start the containers. The text has the engine's words."""
+    """The engine did not start the containers. The text has the engine's message."""
 
 
 class ProxyExited(ClusterError):

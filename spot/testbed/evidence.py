@@ -1,4 +1,4 @@
-"""What a run of a cluster under faults leaves to be judged: journals, fault windows, phases.
+"""The evidence that a run of a cluster under faults leaves: journals, fault windows, phases.
 
 Faults make ``FaultWindow``s, the runner puts them and the nodes' journals into ``Evidence``,
 checkers turn that into ``Finding``s, and reports show all of it. Everything here is plain data.
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Verdict(StrEnum):
-    """What can be said of a guarantee, or of a whole run."""
+    """The verdict on a guarantee, or on a whole run."""
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
@@ -39,7 +39,7 @@ class Verdict(StrEnum):
 
     @classmethod
     def of(cls, verdicts: Iterable[Verdict]) -> Verdict:
-        """Of several: fail outranks unknown, and unknown outranks pass. Of none: unknown."""
+        """The verdict on several: fail outranks unknown, unknown outranks pass. None: unknown."""
         found = set(verdicts)
         if cls.FAIL in found:
             return cls.FAIL
@@ -53,7 +53,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Proof:
-    """What showed, or did not show, that a fault acted (or that it was healed)."""
+    """One observation that shows, or fails to show, that a fault acted or was healed."""
 
     wanted: str
     """What had to be seen, such as ``connections to the edge b-to-a are refused``."""
@@ -63,8 +63,8 @@ class Proof:
 
 
 Notice = Literal["closed", "silent", "left", "maybe", "none"]
-"""How the ends of what a fault breaks learn of it: their connection closes; it falls silent; a
-goodbye comes; they may or may not be told, as it may be over before; or links must not be lost."""
+"""How the two ends of a broken link learn of the fault. Their connection closes; it falls silent; a
+goodbye comes; maybe they are told, as the fault may be over before; or no link may be lost."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ class Effect:
     """What a fault does to nodes and links, as a pure function of the topology."""
 
     severed: frozenset[tuple[str, str]] = frozenset()
-    """Ordered pairs (from, to): what the first sends does not reach the second."""
+    """Ordered pairs (from, to): bytes of the first node do not reach the second."""
     notice: Notice = "none"
     down: frozenset[str] = frozenset()
     """Nodes that do not run while it lasts (crashed, stopped, not yet started)."""
     paused: frozenset[str] = frozenset()
-    """Nodes that are held still, links open."""
+    """Nodes that are paused, with their links open."""
     slowed: frozenset[tuple[str, str]] = frozenset()
-    """Ordered pairs whose bytes come late or slowly, and come."""
+    """Ordered pairs whose bytes arrive, but late or slowly."""
 
     @property
     def pairs(self) -> frozenset[tuple[str, str]]:
@@ -89,24 +89,24 @@ class Effect:
 
 @dataclass(frozen=True)
 class FaultWindow:
-    """One fault of a run: when it acted, on what, and what proves it."""
+    """One fault of a run: when it acted, its target, and its proofs."""
 
     name: str
     """The kind, such as ``cut``."""
     target: str
-    """On what, such as ``a b``."""
+    """The target, such as ``a b``."""
     effect: Effect
     began: float
-    """Just before the first thing that it did."""
+    """Just before it began to be applied."""
     acted: float
-    """When all of it was done."""
+    """When it was fully applied."""
     healing: float | None
-    """Just before the first thing that healed it. None: it was never healed."""
+    """Just before healing began. None: it was never healed."""
     healed: float | None
-    """When all of it was undone."""
+    """When it was fully healed."""
     proofs: tuple[Proof, ...] = ()
     error: str | None = None
-    """Why it could not be applied or healed. None: it was."""
+    """Why it could not be applied or healed. None: there was no error."""
 
     @property
     def text(self) -> str:
@@ -132,9 +132,9 @@ class Phases:
     recovered: float | None
     """All links were up and every node synchronised again. None: never."""
     quiet: float | None
-    """Nodes were told to publish no more."""
+    """Nodes were told to stop publishing."""
     stopped: float | None
-    """Nodes were told to leave. Of a run that was cut short: until when it can be judged."""
+    """Nodes were told to leave. If the run was cut short: the end of what can be judged."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Bounds:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Everything that a run has left. Equal to itself only: it may be large."""
+    """All evidence of a run. It equals only itself, as comparing it may take long."""
 
     topology: Topology
     journals: Mapping[str, Journal]
@@ -165,12 +165,12 @@ class Evidence:
     phases: Phases
     bounds: Bounds
     trouble: tuple[str, ...] = ()
-    """What failed in the testbed itself, in words: a proxy that died, a node that ended unasked."""
+    """Failures of the testbed itself, as texts: a proxy that died, a node that ended by itself."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one checker says of one run."""
+    """The verdict of one checker on one run."""
 
     guarantee: str
     """The name in ``docs/guarantees.md``."""
@@ -178,7 +178,6 @@ class Finding:
     summary: str
     """One line with figures: ``12,400 messages received once, 0 twice``."""
     details: tuple[str, ...] = field(default=())
-    """The first few things that are wrong, or why nothing can be said; each names node and time."""
+    """The first few faults found, or why the verdict is unknown. Each names node and time."""
     is_exercised: bool = True
-    """False: there was nothing in this run that the guarantee could have failed on, and the verdict
-    is unknown."""
+    """False: nothing in this run could have broken the guarantee, so the verdict is unknown."""

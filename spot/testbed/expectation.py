@@ -1,7 +1,7 @@
 """What a scenario itself expects of a run, as patterns of journal records.
 
-Guarantees hold in every run; an expectation says what this scenario must show, or must not, such
-as "a is told that b was lost, because the link closed, within 0.1 s of the cut".
+Guarantees hold in every run. An expectation says what this scenario must show, or must not show,
+such as "a is told that b was lost, because the link closed, within 0.1 s of the cut".
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ class Expectation:
     name: str
     """What is expected, in a sentence: the name of the finding."""
     kind: str
-    """The kind of the records."""
+    """The kind of the records, such as ``link_down``."""
     node: str | None = None
     """Whose journal. None: those of all nodes together."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Every field named here must have the value, or one of the values where it is a list. Of a
-    field of the record that is a list itself, one entry must."""
+    """Each field named here must have this value, or one of these values if it is a list. If the
+    record's field is a list, one of its entries must."""
     during: int | str | None = None
     """From when this fault began until it was healed."""
     after: int | str | None = None
     """From when this fault was healed until the nodes were stopped. Not with ``during``. Neither:
     the whole run."""
     within: float | None = None
-    """Ends that span of time so many seconds after the fault had acted, or was healed; or the run
-    began. None: it is not shortened."""
+    """The records must come within so many seconds after the fault acted or was healed, or after
+    the run began. None: no such limit."""
     at_least: int = 1
-    """So many records must fit."""
+    """The least number of records that must match."""
     at_most: int | None = None
-    """No more than so many may. None: any number."""
+    """The largest number of records that may match. None: any number."""
     must: bool = True
-    """False: no record may fit, whatever ``at_least`` and ``at_most`` say."""
+    """False: no record may match, whatever ``at_least`` and ``at_most`` say."""
 
     def fits(self, record: Record) -> bool:
-        """Whether kind and fields are those that are meant; not when it happened."""
+        """Whether a record's kind and fields match. Does not look at the time."""
         return record.kind == self.kind and all(
             name in record.fields and _is_one_of(record.fields[name], wanted)
             for name, wanted in self.fields.items()

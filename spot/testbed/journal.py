@@ -14,7 +14,7 @@ from spot.message import EventKind
 from spot.program.commands import FIELDS
 from spot.testbed.errors import ClusterError
 
-__all__ = ["JOURNAL_VERSION", "KINDS", "BadJournal", "Journal", "IncarnationRecords", "Record"]
+__all__ = ["JOURNAL_VERSION", "KINDS", "BadJournal", "IncarnationRecords", "Journal", "Record"]
 
 JOURNAL_VERSION = 1
 _EVENT = ("node", "endpoint", "topics", "reason", "delay", "count")
@@ -34,6 +34,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     ),
     "stop": ("reason", "metrics"),
     "closed": (),
+    "lost": ("count",),
     **dict.fromkeys(get_args(EventKind), _EVENT),
     "view": (*_EVENT, "version", "reachable", "quorum", "conflicts"),
 }
@@ -62,6 +63,7 @@ _REQUIRED: dict[str, tuple[tuple[str, tuple[type, ...]], ...]] = {
     ),
     "host_unreachable": (("node", (str,)), ("topics", (list,)), ("reason", (str,))),
     "command": (("do", (str,)),),
+    "lost": (("count", (int,)),),
 }
 """Without these fields a record says nothing that could be judged."""
 
@@ -132,6 +134,8 @@ class Journal:
     """All incarnations of one node, oldest first."""
 
     incarnations: tuple[IncarnationRecords, ...] = ()
+    lost: int = 0
+    """Records that its file lacks, as it took them too slowly."""
 
     @property
     def records(self) -> Iterator[Record]:
@@ -158,6 +162,7 @@ class Journal:
         fields that are not known are kept, and mean nothing.
         """
         incarnations: list[list[Record]] = []
+        lost = 0
         cut: int | None = None
         for number, line in enumerate(lines, 1):
             try:
@@ -181,8 +186,10 @@ class Journal:
                 raise BadJournal(
                     f"{name}:{number}: a journal begins with a 'start' record, not {record.kind!r}"
                 )
+            if record.kind == "lost":
+                lost += record.fields["count"]
             incarnations[-1].append(record)
-        return cls(tuple(IncarnationRecords(tuple(records)) for records in incarnations))
+        return cls(tuple(IncarnationRecords(tuple(records)) for records in incarnations), lost)
 
 
 def _document(line: str) -> Any:

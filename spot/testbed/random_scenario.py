@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from spot.config import join_list
 from spot.testbed.evidence import Effect
 from spot.testbed.faults import Fault, parse_fault
 from spot.testbed.scenario import FaultStep, Scenario, TrafficSpec
@@ -78,7 +79,7 @@ def random_scenario(seed: int) -> Scenario:
     # Drawn last, so that older seeds go on drawing the same faults.
     settings |= draw.one(({}, {}, {"history_bytes": "0"}, {"history_bytes": "65536"}))
     if draw.one((True, False)):
-        settings["members"] = ",".join(topology.names)
+        settings["members"] = join_list("members", topology.names)
         settings["require_quorum"] = draw.one(("0", "1"))
     faults = ", ".join(str(step.fault) for step in steps)
     return Scenario(

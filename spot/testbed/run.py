@@ -12,6 +12,7 @@ and is swept when that is dead, unless the runner has detached it, as ``spot up`
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spot.testbed.errors import NotOurs
+from spot.testbed.errors import NoStateDirectory, NotOurs
 from spot.testbed.own_program import OwnProgram
 from spot.testbed.process_id import ProcessId
 from spot.testbed.topology import Topology
@@ -34,7 +35,7 @@ __all__ = ["Run", "state_directory", "state_lock"]
 
 log = logging.getLogger(__name__)
 
-RECORD_VERSION = 3
+RECORD_VERSION = 4
 RECORD_FILE = "record.json"
 CONTROL = "control"
 SOCKET_PATH_BYTES_MAX = 107
@@ -45,16 +46,13 @@ in the directory for temporary files, and ``control`` a link to it."""
 def state_directory() -> Path:
     """Where runs are kept; made if it is not there yet, for this user only.
 
-    Raises NotOurs when this user can't write there.
+    Raises NotOurs when this user can't write there, NoStateDirectory when nobody can.
     """
-    given = os.environ.get("SPOT_STATE_DIR")
-    if given:
-        directory = Path(given)
-    else:
-        base = os.environ.get("XDG_STATE_HOME")
-        directory = (Path(base) if base else Path.home() / ".local" / "state") / "spot"
+    directory = _chosen_directory()
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.statvfs(directory).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError
     except PermissionError:
@@ -62,7 +60,27 @@ def state_directory() -> Path:
             f"the runs in {directory} are another user's, or you may not write there: that user "
             "can end them, and SPOT_STATE_DIR names a directory of your own"
         ) from None
+    except OSError as error:
+        raise NoStateDirectory(
+            f"runs can't be kept in {directory}: {error.strerror}. SPOT_STATE_DIR names another "
+            "directory for them"
+        ) from error
     return directory.absolute()
+
+
+def _chosen_directory() -> Path:
+    given, base = os.environ.get("SPOT_STATE_DIR"), os.environ.get("XDG_STATE_HOME")
+    if given:
+        return Path(given)
+    try:
+        state = Path(base) if base else Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise NoStateDirectory(
+            "runs can't be kept in ~/.local/state/spot: there is no home directory, as HOME is "
+            f"unset and the system knows no user {os.getuid()}. SPOT_STATE_DIR names another "
+            "directory for them"
+        ) from None
+    return state / "spot"
 
 
 @contextlib.contextmanager
@@ -103,6 +121,8 @@ class Run:
     """Whether a proxy stands between every pair."""
     proxy: dict[str, Any] | None = None
     """What the backend must remember of the proxy server. None: there is none, or not yet."""
+    engine: dict[str, str] = field(default_factory=dict)
+    """The variables that lead to the container engine of its containers. Empty: it has none."""
     program: OwnProgram | None = None
     """What is the node, on processes. None: SPOT's own node program."""
     image: str | None = None
@@ -175,6 +195,7 @@ class Run:
                 nodes=document["nodes"],
                 proxied=document["proxied"],
                 proxy=document["proxy"],
+                engine=document["engine"],
                 program=OwnProgram.from_json(program) if program else None,
                 image=document["image"],
                 late=frozenset(document["late"]),
@@ -250,6 +271,7 @@ class Run:
             "nodes": self.nodes,
             "proxied": self.proxied,
             "proxy": self.proxy,
+            "engine": self.engine,
             "program": self.program.to_json() if self.program else None,
             "image": self.image,
             "late": sorted(self.late),

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from spot.config import join_list
 from spot.testbed.backends import BACKENDS
 from spot.testbed.collect import bounds_of
 from spot.testbed.evidence import Bounds
@@ -170,7 +171,7 @@ class Scenario:
         return {
             **{f"SPOT_{name.upper()}": value for name, value in self.settings.items()},
             "SPOT_PAYLOAD_BYTES": str(self.traffic.payload_bytes),
-            "SPOT_PUBLISH": ",".join(self.traffic.publish),
+            "SPOT_PUBLISH": join_list("publish", self.traffic.publish),
         }
 
     def to_yaml(self) -> str:

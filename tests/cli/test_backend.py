@@ -43,7 +43,7 @@ def test_processes_are_taken_with_a_line_where_no_engine_answers(no_engine: None
     """A newcomer without Docker must get a cluster, and must not believe it is containers."""
     try:
         result = spot("up", "two-node")
-        assert "no container engine answers. Taking local processes" in result.stderr
+        assert "no container engine answers. Using local processes" in result.stderr
         assert "(local processes, a proxy between every pair)" in result.stderr
         assert Run.all(state_directory())[0].backend == "process"
     finally:
@@ -100,7 +100,7 @@ def test_down_and_doctor_do_without_an_engine(no_engine: None) -> None:
     assert "no cluster is up" in spot("down").stderr
     result = spot("doctor")
     assert "engine        missing  no container engine answers" in result.stdout
-    assert "'spot up' takes local processes" in result.stdout
+    assert "'spot up' uses local processes" in result.stdout
     findings = {
         finding["name"]: finding
         for finding in json.loads(spot("doctor", "--json").stdout)["findings"]
@@ -121,6 +121,19 @@ def test_state_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(NotOurs, match="SPOT_STATE_DIR names a directory of your own"):
         state_directory()
+
+
+def test_doctor_has_a_row_for_a_state_directory_that_can_not_be_had(no_engine: None) -> None:
+    """It is what people call when nothing works, and must work then."""
+    where = {"SPOT_STATE_DIR": "", "XDG_STATE_HOME": "", "HOME": "/dev/null"}
+    result = spot("doctor", "--json", code=1, **where)
+    findings = {one["name"]: one for one in json.loads(result.stdout)["findings"]}
+    assert findings["runs"]["there"] is False
+    assert "can't be kept in /dev/null/.local/state/spot" in findings["runs"]["detail"]
+    assert "SPOT_STATE_DIR" in findings["runs"]["detail"]
+    for command in ("status", "down", "topics"):
+        said = spot(command, code=1, **where).stderr
+        assert said.startswith("spot: runs can't be kept in /dev/null/.local/state/spot")
 
 
 def engine_with(*images: str) -> Any:

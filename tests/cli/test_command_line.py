@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -14,6 +15,10 @@ from spot.cli.node import NODE_OPTIONS, PROGRAM_OPTIONS
 from spot.program.settings import PROGRAM_VARIABLES
 
 ROOT = Path(__file__).parents[2]
+
+HEAVY = {"docker", "h11", "jinja2", "requests", "rich", "toxiproxy", "vl_convert", "yaml", "zmq"}
+"""Packages that take long to import."""
+COMPLETING = {"_SPOT_COMPLETE": "bash_complete", "COMP_WORDS": "spot st", "COMP_CWORD": "1"}
 
 
 def spot(*arguments: str, code: int = 0, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -38,8 +43,48 @@ def test_every_command_has_help(command: str) -> None:
     assert result.exit_code == 0, result.output
     assert "Usage:" in result.output
     if not command:
-        for name in COMMANDS:
-            assert f"\n  {name} " in result.output
+        for name, text in COMMANDS.items():
+            assert re.search(rf"\n  {name} +{re.escape(text)}\n", result.output), name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "needed"),
+    [
+        (("--help",), {}, set()),
+        (("--version",), {}, set()),
+        (("status",), {}, set()),
+        (("node", "--help"), {}, set()),
+        ((), COMPLETING, set()),
+        (("doctor",), {}, {"docker", "requests", "toxiproxy"}),
+    ],
+)
+def test_command_imports_no_heavy_package_that_it_does_not_need(
+    arguments: tuple[str, ...], settings: dict[str, str], needed: set[str], tmp_path: Path
+) -> None:
+    """Help took a second of CPU when it imported all commands, and each press of Tab did too."""
+    script = (
+        "import atexit, sys\n"
+        f"sys.argv = {['spot', *arguments]!r}\n"
+        "atexit.register(lambda: print('modules', *sys.modules))\n"
+        "from spot.cli import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "SPOT_STATE_DIR": str(tmp_path),
+            **settings,
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    modules = result.stdout.rpartition("modules ")[2].split()
+    assert "spot.cli.group" in modules, result
+    assert HEAVY & set(modules) <= needed
+    assert "spot.node" not in modules
 
 
 def test_node_has_an_option_for_every_setting() -> None:
@@ -60,6 +105,9 @@ def test_node_has_an_option_for_every_setting() -> None:
         ("down", "mesh", "--all"),
         ("completion", "tcsh"),
         ("subscribe", "t", "--count", "0"),
+        ("node", "--topics", "a,b"),
+        ("node", "--publish", " a"),
+        ("node", "--cluster", "ipc:///a,b"),
         ("topics", "--on", "ring"),
         ("topics", "--on", "mesh", "--peer", "tcp://127.0.0.1:9"),
         ("dance",),
@@ -109,7 +157,7 @@ def test_version_is_shown() -> None:
 def test_missing_extra_is_named_with_what_to_install(package: str) -> None:
     """`pip install spot-cluster` alone has the command, but not what it needs."""
     script = (
-        f"import sys; sys.modules[{package!r}] = None; sys.argv = ['spot', 'status']\n"
+        f"import sys; sys.modules[{package!r}] = None; sys.argv = ['spot', 'down']\n"
         "import spot.cli; spot.cli.main()"
     )
     result = subprocess.run(

@@ -215,9 +215,9 @@ def test_several_clusters_need_a_name(two_node: Run) -> None:
     for command in ("topics", "publish a:data x", "subscribe a:data", "fault cut a b", "heal"):
         said = spot(*command.split(), code=1).stderr
         assert "several clusters are up (two-node, hub-spoke): name one of them" in said
-        assert "as by '--on two-node'" in said
-    assert "as by 'spot logs two-node'" in spot("logs", code=1).stderr
-    assert "as by 'spot logs two-node a'" in spot("logs", "a", code=1).stderr
+        assert "for example with '--on two-node'" in said
+    assert "for example with 'spot logs two-node'" in spot("logs", code=1).stderr
+    assert "for example with 'spot logs two-node a'" in spot("logs", "a", code=1).stderr
     (topic, _) = json.loads(spot("topics", "--json", "--on", "hub-spoke").stdout)
     assert topic == {"topic": "hub:data", "host": "hub"}
     assert "published 1 bytes" in spot("publish", "hub:data", "x", "--on", "hub-spoke").stdout

@@ -1,4 +1,4 @@
-"""What a backend is: the place where the nodes of a run live."""
+"""What a backend is: where the nodes of a run are started, ended and observed."""
 
 from __future__ import annotations
 

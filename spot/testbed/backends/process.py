@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from spot.config import join_list
 from spot.program.control import ask
 from spot.program.health import ask_status
 from spot.program.settings import JOURNAL_NONE
@@ -27,6 +28,7 @@ from spot.testbed.proxied_link import ProxiedLink
 from spot.testbed.run import Run
 from spot.testbed.spawn import spawn
 from spot.testbed.topology import NodeSpec
+from spot.testbed.variables import node_lists
 
 __all__ = ["ProcessBackend"]
 
@@ -210,10 +212,8 @@ def _node_variables(run: Run, node: NodeSpec) -> dict[str, str]:
     return {
         "SPOT_NODE_ID": node.name,
         "SPOT_BIND": recorded.get("address", ""),
-        "SPOT_CLUSTER": ",".join(recorded["dials"].values()),
-        "SPOT_TOPICS": ",".join(node.topics),
-        "SPOT_SUBSCRIBE": ",".join(node.subscribe),
-        **({"SPOT_PUBLISH": ",".join(node.publish)} if node.publish else {}),
+        "SPOT_CLUSTER": join_list("cluster", recorded["dials"].values()),
+        **node_lists(node),
         **({"SPOT_RELAY": "1"} if node.relay else {}),
         "SPOT_JOURNAL": str(run.journal_file(node.name)) if run.journal else JOURNAL_NONE,
         "SPOT_CONTROL": str(run.control_socket(node.name)),

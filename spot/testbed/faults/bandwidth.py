@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -9,8 +10,7 @@ from spot.testbed.evidence import Effect, Proof
 from spot.testbed.faults.canary import PING_BYTES, PONG_BYTES, Canary, Echoes, Ended
 from spot.testbed.faults.edge_proofs import edge_text
 from spot.testbed.faults.fault import Action, Proofs
-from spot.testbed.faults.on_edges import OneEdge, ToxicOnEdge, check_towards, directions
-from spot.testbed.faults.wording import options_text
+from spot.testbed.faults.on_edges import OneEdge, TargetEdge, ToxicOnEdge
 
 if TYPE_CHECKING:
     from spot.testbed.cluster import Cluster
@@ -30,12 +30,9 @@ TOLERANCE = 0.8
 
 @dataclass(frozen=True)
 class Bandwidth(OneEdge):
-    """A slow line. ``rate``: kB/s (1,000 bytes a second) each way; ``towards``: only towards this
-    node; None: both ways.
-    """
+    """A slow line. ``rate``: kB/s (1,000 bytes a second) in each direction."""
 
     rate: int
-    towards: str | None = None
 
     name: ClassVar[str] = "bandwidth"
     usage: ClassVar[str] = "bandwidth A B rate=KB_PER_S [towards=A]"
@@ -49,26 +46,21 @@ class Bandwidth(OneEdge):
     @classmethod
     def parse(cls, words: Words) -> Self:
         """See ``Fault``."""
-        a, b = words.node(), words.node()
-        return cls(a, b, words.whole("rate", None, least=1), words.text("towards"))
+        edge = TargetEdge(words.node(), words.node(), words.text("towards"))
+        return cls(edge, words.whole("rate", None, least=1))
 
     @property
-    def target(self) -> str:
-        """See ``Fault``."""
-        return f"{super().target} {options_text({'rate': self.rate, 'towards': self.towards})}"
-
-    def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
-        super().check(topology)
-        check_towards(self, self.towards)
+    def options(self) -> Mapping[str, float | None]:
+        """See ``OneEdge``."""
+        return {"rate": self.rate}
 
     def effect(self, topology: Topology) -> Effect:
         """See ``Fault``."""
-        return Effect(slowed=directions(self, self.towards))
+        return Effect(slowed=self.edge.directions)
 
     def action(self, cluster: Cluster) -> Action:
         """See ``Fault``."""
-        return _SlowLine(cluster, self, "bandwidth", self.towards, rate=self.rate)
+        return _SlowLine(cluster, self.edge, "bandwidth", rate=self.rate)
 
 
 def echoes(address: tuple[str, int], count: int, timeout: float) -> Echoes | str:

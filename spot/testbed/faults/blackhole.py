@@ -9,8 +9,7 @@ from spot.testbed.evidence import Effect, Proof
 from spot.testbed.faults.canary import Canary, Ended
 from spot.testbed.faults.edge_proofs import edge_text
 from spot.testbed.faults.fault import Action, Proofs
-from spot.testbed.faults.on_edges import OneEdge, ToxicOnEdge, check_towards, directions
-from spot.testbed.faults.wording import options_text
+from spot.testbed.faults.on_edges import OneEdge, TargetEdge, ToxicOnEdge
 
 if TYPE_CHECKING:
     from spot.testbed.cluster import Cluster
@@ -27,11 +26,9 @@ SILENCE_BETWEEN_S = 0.1
 
 @dataclass(frozen=True)
 class Blackhole(OneEdge):
-    """A silent fault, as by a firewall that drops. ``towards``: the node that hears nothing any
-    more; None: both.
+    """A silent fault, like a firewall that drops. The node at the end of an affected direction
+    hears nothing any more.
     """
-
-    towards: str | None = None
 
     name: ClassVar[str] = "blackhole"
     usage: ClassVar[str] = "blackhole A B [towards=A]"
@@ -46,25 +43,15 @@ class Blackhole(OneEdge):
     @classmethod
     def parse(cls, words: Words) -> Self:
         """See ``Fault``."""
-        return cls(words.node(), words.node(), words.text("towards"))
-
-    @property
-    def target(self) -> str:
-        """See ``Fault``."""
-        return f"{super().target} {options_text({'towards': self.towards})}".strip()
-
-    def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
-        super().check(topology)
-        check_towards(self, self.towards)
+        return cls(TargetEdge(words.node(), words.node(), words.text("towards")))
 
     def effect(self, topology: Topology) -> Effect:
         """See ``Fault``."""
-        return Effect(severed=directions(self, self.towards), notice="silent")
+        return Effect(severed=self.edge.directions, notice="silent")
 
     def action(self, cluster: Cluster) -> Action:
         """See ``Fault``."""
-        return _Silence(cluster, self, "timeout", self.towards, timeout=0)
+        return _Silence(cluster, self.edge, "timeout", timeout=0)
 
 
 class _Silence(ToxicOnEdge):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from spot.testbed.evidence import Effect
 from spot.testbed.faults.fault import Action
-from spot.testbed.faults.on_edges import CutEdges, OneEdge, both_ways
+from spot.testbed.faults.on_edges import CutEdges, OneEdge, TargetEdge
 
 if TYPE_CHECKING:
     from spot.testbed.cluster import Cluster
@@ -32,12 +32,12 @@ class Cut(OneEdge):
     @classmethod
     def parse(cls, words: Words) -> Self:
         """See ``Fault``."""
-        return cls(words.node(), words.node())
+        return cls(TargetEdge(words.node(), words.node()))
 
     def effect(self, topology: Topology) -> Effect:
         """See ``Fault``."""
-        return Effect(severed=both_ways(self.a, self.b), notice="closed")
+        return Effect(severed=self.edge.both_ways, notice="closed")
 
     def action(self, cluster: Cluster) -> Action:
         """See ``Fault``."""
-        return CutEdges(cluster, both_ways(self.a, self.b))
+        return CutEdges(cluster, self.edge.both_ways)

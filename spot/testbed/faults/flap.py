@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -10,8 +11,7 @@ from spot.testbed.errors import ClusterError
 from spot.testbed.evidence import Effect, Proof
 from spot.testbed.faults.edge_proofs import accepts, edge_text, refuses
 from spot.testbed.faults.fault import Action, Proofs
-from spot.testbed.faults.on_edges import CutEdges, OneEdge, both_ways
-from spot.testbed.faults.wording import options_text
+from spot.testbed.faults.on_edges import CutEdges, OneEdge, TargetEdge
 
 if TYPE_CHECKING:
     from spot.testbed.cluster import Cluster
@@ -44,18 +44,18 @@ class Flap(OneEdge):
     @classmethod
     def parse(cls, words: Words) -> Self:
         """See ``Fault``."""
-        a, b = words.node(), words.node()
+        edge = TargetEdge(words.node(), words.node())
         period = words.number("period", 1.0, least=PERIOD_MIN_S)
-        return cls(a, b, period, words.number("duty", 0.5, least=0.05, most=0.95))
+        return cls(edge, period, words.number("duty", 0.5, least=0.05, most=0.95))
 
     @property
-    def target(self) -> str:
-        """See ``Fault``."""
-        return f"{super().target} {options_text({'period': self.period, 'duty': self.duty})}"
+    def options(self) -> Mapping[str, float | None]:
+        """See ``OneEdge``."""
+        return {"period": self.period, "duty": self.duty}
 
     def effect(self, topology: Topology) -> Effect:
         """See ``Fault``."""
-        return Effect(severed=both_ways(self.a, self.b), notice="maybe")
+        return Effect(severed=self.edge.both_ways, notice="maybe")
 
     def action(self, cluster: Cluster) -> Action:
         """See ``Fault``."""
@@ -68,7 +68,7 @@ class Flap(OneEdge):
 
 class _Flapping(CutEdges):
     def __init__(self, cluster: Cluster, fault: Flap) -> None:
-        super().__init__(cluster, both_ways(fault.a, fault.b))
+        super().__init__(cluster, fault.edge.both_ways)
         self._cut_s = fault.period * fault.duty
         self._open_s = fault.period - self._cut_s
         self._over = threading.Event()

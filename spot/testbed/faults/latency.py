@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -9,8 +10,7 @@ from spot.testbed.evidence import Effect, Proof
 from spot.testbed.faults.canary import Canary, Ended
 from spot.testbed.faults.edge_proofs import edge_text
 from spot.testbed.faults.fault import Action, Proofs
-from spot.testbed.faults.on_edges import OneEdge, ToxicOnEdge, check_towards, directions
-from spot.testbed.faults.wording import options_text
+from spot.testbed.faults.on_edges import OneEdge, TargetEdge, ToxicOnEdge
 
 if TYPE_CHECKING:
     from spot.testbed.cluster import Cluster
@@ -24,13 +24,10 @@ PATIENCE_S = 2.0
 
 @dataclass(frozen=True)
 class Latency(OneEdge):
-    """A long line. ``latency``: ms, each way; ``jitter``: ms more or less, drawn for each chunk;
-    ``towards``: only bytes on their way to this node; None: both ways.
-    """
+    """A long line. ``latency``: ms, each way; ``jitter``: ms more or less, drawn for each chunk."""
 
     latency: int
     jitter: int = 0
-    towards: str | None = None
 
     name: ClassVar[str] = "latency"
     usage: ClassVar[str] = "latency A B latency=MS [jitter=MS] [towards=A]"
@@ -41,36 +38,24 @@ class Latency(OneEdge):
     @classmethod
     def parse(cls, words: Words) -> Self:
         """See ``Fault``."""
-        a, b = words.node(), words.node()
+        edge = TargetEdge(words.node(), words.node(), words.text("towards"))
         latency, jitter = words.whole("latency", None, least=1), words.whole("jitter", 0)
         if jitter > latency:
             raise words.wrong(f"jitter={jitter} is more than the latency")
-        return cls(a, b, latency, jitter, words.text("towards"))
+        return cls(edge, latency, jitter)
 
     @property
-    def target(self) -> str:
-        """See ``Fault``."""
-        options = {
-            "latency": self.latency,
-            "jitter": self.jitter or None,
-            "towards": self.towards,
-        }
-        return f"{super().target} {options_text(options)}"
-
-    def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
-        super().check(topology)
-        check_towards(self, self.towards)
+    def options(self) -> Mapping[str, float | None]:
+        """See ``OneEdge``."""
+        return {"latency": self.latency, "jitter": self.jitter or None}
 
     def effect(self, topology: Topology) -> Effect:
         """See ``Fault``."""
-        return Effect(slowed=directions(self, self.towards))
+        return Effect(slowed=self.edge.directions)
 
     def action(self, cluster: Cluster) -> Action:
         """See ``Fault``."""
-        return _LongLine(
-            cluster, self, "latency", self.towards, latency=self.latency, jitter=self.jitter
-        )
+        return _LongLine(cluster, self.edge, "latency", latency=self.latency, jitter=self.jitter)
 
 
 class _LongLine(ToxicOnEdge):

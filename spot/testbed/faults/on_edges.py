@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,7 +21,7 @@ from spot.testbed.faults.edge_proofs import (
 )
 from spot.testbed.faults.fault import Action, Fault, Proofs
 from spot.testbed.faults.groups import Pairs
-from spot.testbed.proxy import ProxyNotFound
+from spot.testbed.faults.wording import options_text
 
 if TYPE_CHECKING:
     from spot.testbed.cluster import Cluster
@@ -29,43 +29,54 @@ if TYPE_CHECKING:
     from spot.testbed.proxied_link import ProxiedLink
     from spot.testbed.topology import Topology
 
-__all__ = ["CutEdges", "OneEdge", "ToxicOnEdge", "both_ways", "check_towards", "directions"]
+__all__ = ["CutEdges", "OneEdge", "TargetEdge", "ToxicOnEdge"]
+
+
+@dataclass(frozen=True)
+class TargetEdge:
+    """The link that a fault acts on: its two nodes, in either order, and one direction or both."""
+
+    a: str
+    b: str
+    towards: str | None = None
+    """The fault acts only on bytes on their way to this node. None: on both directions."""
+
+    @property
+    def both_ways(self) -> Pairs:
+        """Both directions, as an ``Effect`` has them."""
+        return frozenset({(self.a, self.b), (self.b, self.a)})
+
+    @property
+    def directions(self) -> Pairs:
+        """The directions that the fault acts on, as an ``Effect`` has them."""
+        return frozenset(pair for pair in self.both_ways if self.towards in (None, pair[1]))
 
 
 @dataclass(frozen=True)
 class OneEdge(Fault):
-    """A fault on the link of one pair, named in either order."""
+    """A fault on the link of one pair of nodes."""
 
-    a: str
-    b: str
+    edge: TargetEdge
 
     needs_proxies: ClassVar[bool] = True
 
     @property
+    def options(self) -> Mapping[str, float | None]:
+        """What follows the nodes where the fault is written. None: left out."""
+        return {}
+
+    @property
     def target(self) -> str:
         """See ``Fault``."""
-        return f"{self.a} {self.b}"
+        options = options_text({**self.options, "towards": self.edge.towards})
+        return f"{self.edge.a} {self.edge.b} {options}".strip()
 
     def check(self, topology: Topology) -> None:
         """See ``Fault``."""
-        edge_between(topology, self.a, self.b)
-
-
-def both_ways(a: str, b: str) -> Pairs:
-    """This pair, as it stands in an effect."""
-    return frozenset({(a, b), (b, a)})
-
-
-def directions(fault: OneEdge, towards: str | None) -> Pairs:
-    """The pair's directions on which a fault acts. ``towards`` None: both."""
-    pairs = both_ways(fault.a, fault.b)
-    return frozenset(pair for pair in pairs if towards in (None, pair[1]))
-
-
-def check_towards(fault: OneEdge, towards: str | None) -> None:
-    """Raises BadFault when ``towards`` is no end of the link."""
-    if towards not in (None, fault.a, fault.b):
-        raise BadFault(f"'{fault}': towards must be {fault.a} or {fault.b}, not {towards}")
+        a, b, towards = self.edge.a, self.edge.b, self.edge.towards
+        edge_between(topology, a, b)
+        if towards not in (None, a, b):
+            raise BadFault(f"'{self}': towards must be {a} or {b}, not {towards}")
 
 
 class CutEdges(Action):
@@ -122,20 +133,13 @@ class CutEdges(Action):
 
 
 class ToxicOnEdge(Action):
-    """Adds a toxic to one edge, and removes it. ``towards`` None: both ways."""
+    """Adds a toxic to one edge, in its direction or both, and removes it."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        fault: OneEdge,
-        toxic: str,
-        towards: str | None = None,
-        **attributes: int,
-    ) -> None:
+    def __init__(self, cluster: Cluster, edge: TargetEdge, toxic: str, **attributes: int) -> None:
         self._cluster = cluster
-        self._fault = fault
+        self._edge = edge
+        self._towards = edge.towards
         self._toxic = toxic
-        self._towards = towards
         self._attributes = attributes
         self._found: ProxiedLink | None = None
 
@@ -143,7 +147,7 @@ class ToxicOnEdge(Action):
     def link(self) -> ProxiedLink:
         """The edge that it acts on."""
         if self._found is None:
-            self._found = self._cluster.edge(self._fault.a, self._fault.b)
+            self._found = self._cluster.edge(self._edge.a, self._edge.b)
         return self._found
 
     @property
@@ -172,6 +176,8 @@ class ToxicOnEdge(Action):
 
     def undo(self) -> None:
         """See ``Action``."""
+        from spot.testbed.proxy import ProxyNotFound  # brings requests, which is slow to import
+
         for stream in self.streams:
             with contextlib.suppress(ProxyNotFound):
                 self.link.proxy.destroy_toxic(f"{self._toxic}_{stream}")

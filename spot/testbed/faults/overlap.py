@@ -32,11 +32,13 @@ def obstacle(acting: Fault, coming: Fault, topology: Topology) -> str | None:
     a, b = min(links)
     if isinstance(acting, _CUTTING):
         return f"the link {a} - {b} is cut then"
-    if type(acting) is type(coming):
-        # On one link, so both have a direction or none has.
-        towards = getattr(acting, "towards", None), getattr(coming, "towards", None)
-        if None in towards or towards[0] == towards[1]:
-            return f"there is a {acting.name} on the link {a} - {b} then"
+    if (
+        isinstance(acting, OneEdge)
+        and isinstance(coming, OneEdge)
+        and type(acting) is type(coming)
+        and acting.edge.directions & coming.edge.directions
+    ):
+        return f"there is a {acting.name} on the link {a} - {b} then"
     return None
 
 
@@ -50,5 +52,5 @@ def _nodes(fault: Fault, topology: Topology) -> frozenset[str]:
 def _edges(fault: Fault, topology: Topology) -> frozenset[NodePair]:
     """Edges on which it acts."""
     if isinstance(fault, OneEdge):
-        return frozenset({(min(fault.a, fault.b), max(fault.a, fault.b))})
+        return frozenset({(min(fault.edge.a, fault.edge.b), max(fault.edge.a, fault.edge.b))})
     return fault.effect(topology).pairs if isinstance(fault, _CUTTING) else frozenset()

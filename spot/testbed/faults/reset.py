@@ -9,7 +9,7 @@ from spot.testbed.evidence import Effect, Proof
 from spot.testbed.faults.canary import Canary, Ended
 from spot.testbed.faults.edge_proofs import edge_text
 from spot.testbed.faults.fault import Action, Proofs
-from spot.testbed.faults.on_edges import OneEdge, ToxicOnEdge, both_ways
+from spot.testbed.faults.on_edges import OneEdge, TargetEdge, ToxicOnEdge
 
 if TYPE_CHECKING:
     from spot.testbed.cluster import Cluster
@@ -34,15 +34,15 @@ class Reset(OneEdge):
     @classmethod
     def parse(cls, words: Words) -> Self:
         """See ``Fault``."""
-        return cls(words.node(), words.node())
+        return cls(TargetEdge(words.node(), words.node()))
 
     def effect(self, topology: Topology) -> Effect:
         """See ``Fault``."""
-        return Effect(severed=both_ways(self.a, self.b), notice="closed")
+        return Effect(severed=self.edge.both_ways, notice="closed")
 
     def action(self, cluster: Cluster) -> Action:
         """See ``Fault``."""
-        return _Resetting(cluster, self, "reset_peer", timeout=0)
+        return _Resetting(cluster, self.edge, "reset_peer", timeout=0)
 
 
 class _Resetting(ToxicOnEdge):

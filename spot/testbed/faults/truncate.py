@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -10,8 +11,7 @@ from spot.testbed.faults.bandwidth import echoes
 from spot.testbed.faults.canary import PING_BYTES, PONG_BYTES
 from spot.testbed.faults.edge_proofs import edge_text
 from spot.testbed.faults.fault import Action, Proofs
-from spot.testbed.faults.on_edges import OneEdge, ToxicOnEdge, both_ways, check_towards
-from spot.testbed.faults.wording import options_text
+from spot.testbed.faults.on_edges import OneEdge, TargetEdge, ToxicOnEdge
 
 if TYPE_CHECKING:
     from spot.testbed.cluster import Cluster
@@ -26,13 +26,11 @@ PATIENCE_S = 5.0
 
 @dataclass(frozen=True)
 class Truncate(OneEdge):
-    """A stream that is cut off in the middle. ``size``: bytes each way, of open connections from
-    the fault on and of new ones from their beginning (1 to 400,000); ``towards``: only bytes on
-    their way to this node count; None: both ways.
+    """A stream that is cut off in the middle. ``size``: bytes in each direction, 1 to 400,000; of
+    open connections they count from the fault on, of new ones from the beginning.
     """
 
     size: int
-    towards: str | None = None
 
     name: ClassVar[str] = "truncate"
     usage: ClassVar[str] = "truncate A B bytes=N [towards=A]"
@@ -43,29 +41,24 @@ class Truncate(OneEdge):
     @classmethod
     def parse(cls, words: Words) -> Self:
         """See ``Fault``."""
-        a, b = words.node(), words.node()
+        edge = TargetEdge(words.node(), words.node(), words.text("towards"))
         size = words.whole("bytes", None, least=1)
         if size > BYTES_MAX:
             raise words.wrong(f"bytes={size} is more than {BYTES_MAX}, which can't be proved")
-        return cls(a, b, size, words.text("towards"))
+        return cls(edge, size)
 
     @property
-    def target(self) -> str:
-        """See ``Fault``."""
-        return f"{super().target} {options_text({'bytes': self.size, 'towards': self.towards})}"
-
-    def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
-        super().check(topology)
-        check_towards(self, self.towards)
+    def options(self) -> Mapping[str, float | None]:
+        """See ``OneEdge``."""
+        return {"bytes": self.size}
 
     def effect(self, topology: Topology) -> Effect:
         """Both directions suffer, as the connection ends; when depends on the traffic."""
-        return Effect(severed=both_ways(self.a, self.b), notice="maybe")
+        return Effect(severed=self.edge.both_ways, notice="maybe")
 
     def action(self, cluster: Cluster) -> Action:
         """See ``Fault``."""
-        return _CutOff(cluster, self, "limit_data", self.towards, bytes=self.size)
+        return _CutOff(cluster, self.edge, "limit_data", bytes=self.size)
 
 
 class _CutOff(ToxicOnEdge):

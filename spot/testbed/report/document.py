@@ -12,7 +12,6 @@ from spot.testbed.evidence import Finding, Verdict
 from spot.testbed.results import FaultResult, Result
 
 __all__ = [
-    "REPORT_FILE",
     "REPORT_VERSION",
     "BrokenReport",
     "FaultReport",
@@ -24,7 +23,6 @@ __all__ = [
     "read_report",
 ]
 
-REPORT_FILE = "report.json"
 REPORT_VERSION = 1
 
 

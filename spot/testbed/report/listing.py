@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spot.testbed.errors import ClusterError
-from spot.testbed.report.document import REPORT_FILE, BrokenReport, Report, read_report
+from spot.testbed.report.document import BrokenReport, Report, read_report
+from spot.testbed.report.files import REPORT_FILE
 
 __all__ = ["LATEST", "StoredRun", "UnknownRun", "find_run", "list_runs"]
 

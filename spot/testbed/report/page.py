@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
-
 from spot.testbed.report import figures
 from spot.testbed.report.charts import Picture, timeline_picture
 from spot.testbed.report.document import Report, is_proved
+from spot.testbed.report.files import PAGE_FILE
 from spot.testbed.report.script import drawing_script, packed
 from spot.testbed.report.timeline import draw_timeline
 from spot.testbed.results import Result
@@ -55,6 +54,8 @@ def as_page(result: Result, report: Report) -> str:
 
 def render(template: str, pictures: Mapping[str, Picture], **words: Any) -> str:
     """A whole page: this template with these words, and pictures by the id of their element."""
+    import jinja2  # slow to import, and only pages need it
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -83,7 +84,7 @@ def _most(seconds: Iterable[float | None]) -> float | None:
 
 def _artefacts(directory: Path) -> list[tuple[str, str]]:
     """Names of the files beside the page, and links to them."""
-    own = ("report.html", "latest")
+    own = (PAGE_FILE, "latest")
     names = sorted(
         path.name
         for path in (directory.iterdir() if directory.is_dir() else ())

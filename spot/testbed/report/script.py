@@ -14,9 +14,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-import vl_convert
-
-from spot.testbed.report.writing import replace_file
+from spot.testbed.report.files import replace_file
 
 __all__ = ["drawing_script", "packed"]
 
@@ -24,18 +22,35 @@ __all__ = ["drawing_script", "packed"]
 @cache
 def drawing_script() -> str:
     """It defines ``window.vegaEmbed``. What can't be read from the cache is made anew."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(base) if base else Path("~/.cache").expanduser()) / "spot"
+    import vl_convert  # slow to import, and only a page with pictures needs it
+
+    folder = _cache_folder()
+    if folder is None:
+        return _made()
     path = folder / f"vega-{vl_convert.__version__}.txt"
     with contextlib.suppress(OSError, UnicodeDecodeError):
         digest, _, script = path.read_text(encoding="ascii").partition("\n")
         if sha256(script.encode()).hexdigest() == digest:
             return script
-    script = packed(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    script = _made()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(path, f"{sha256(script.encode()).hexdigest()}\n{script}".encode())
     return script
+
+
+def _made() -> str:
+    import vl_convert
+
+    return packed(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def _cache_folder() -> Path | None:
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "spot"
+    except RuntimeError:
+        return None  # a user without a home directory
 
 
 def packed(text: str) -> str:

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from spot.testbed.report.charts import Picture, distribution_picture
 from spot.testbed.report.document import FaultReport, Report, is_proved
 from spot.testbed.report.figures import duration
+from spot.testbed.report.files import PAGE_FILE, SUMMARY_FILE, replace_file
 from spot.testbed.report.listing import StoredRun, list_runs
-from spot.testbed.report.writing import PAGE_FILE, replace_file
+from spot.testbed.report.page import render
 
-__all__ = ["SUMMARY_FILE", "Times", "times_by_fault", "write_summary"]
+__all__ = ["Times", "times_by_fault", "write_summary"]
 
-SUMMARY_FILE = "summary.html"
 RUNS_SHOWN_MAX = 500
 POINTS_MAX = 3_000
 
@@ -65,10 +66,6 @@ def write_summary(directory: Path) -> Path:
 
     A run whose report is broken is named in it. Raises OSError.
     """
-    # Plots take half a second to import.
-    from spot.testbed.report.charts import Picture, distribution_picture
-    from spot.testbed.report.page import render
-
     runs = list_runs(directory)
     reports = [(run, run.report) for run in runs if run.report is not None]
     pictures: dict[str, Picture] = {}

@@ -11,7 +11,7 @@ __all__ = ["ToxicLink"]
 
 
 class LinkSource(Protocol):
-    """The socket that a link takes its bytes from."""
+    """The socket that a link reads."""
 
     def pause(self) -> None:
         """Reads no more for now."""
@@ -21,7 +21,7 @@ class LinkSource(Protocol):
 
 
 class LinkTarget(Sink, Protocol):
-    """The socket that a link brings its bytes to."""
+    """The socket that a link writes to."""
 
     @property
     def is_full(self) -> bool:

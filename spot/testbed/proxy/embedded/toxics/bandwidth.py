@@ -22,14 +22,14 @@ class BandwidthToxic(Toxic):
 
     rate: int = 0
 
-    async def pipe(self, stage: ToxicQueue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
         free_at = asyncio.get_running_loop().time()
-        while (chunk := await stage.head()) is not None:
+        while (chunk := await queue.head()) is not None:
             if self.rate <= 0:
                 await asyncio.Future()  # until it is cancelled
             size = min(len(chunk.data), self.rate * PIECE_MS)
             # Counted from when the line was free, not from now: timers are late, rates are not.
             free_at = max(free_at, chunk.arrived) + size / (self.rate * 1000)
             await until(free_at)
-            await stage.forward(size)
+            await queue.forward(size)

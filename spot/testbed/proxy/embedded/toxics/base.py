@@ -11,23 +11,24 @@ __all__ = ["QueuedBytes", "Toxic", "ToxicQueue", "until"]
 
 @dataclass(frozen=True, slots=True)
 class QueuedBytes:
-    """Bytes, and when they came to the stage by the loop's clock."""
+    """Bytes, and when they reached the stage by the loop's clock."""
 
     data: memoryview
     arrived: float
 
 
 class ToxicQueue(Protocol):
-    """What a toxic sees of its stage: the bytes that wait there, in chunks."""
+    """The bytes of one link that wait at a toxic. ``Stage`` has them."""
 
-    passed_bytes: int
-    """How much it has forwarded since it is there."""
+    @property
+    def passed_bytes(self) -> int:
+        """How many bytes the toxic has forwarded on this link."""
 
     async def head(self) -> QueuedBytes | None:
         """Waits for the oldest chunk, which stays in the queue. None: the stream has ended."""
 
     async def forward(self, size: int | None = None) -> None:
-        """Hands the first ``size`` bytes of the oldest chunk on, all of it at most (None: all)."""
+        """Hands on the first ``size`` bytes of the oldest chunk, at most all of it (None: all)."""
 
     def drop(self, size: int | None = None) -> None:
         """Forgets the first ``size`` bytes of the oldest chunk (None: all of it)."""
@@ -50,11 +51,11 @@ class Toxic:
     resets_on_close: ClassVar[bool] = False
     """Connections that are opened while it is there end with RST instead of FIN."""
 
-    async def pipe(self, stage: ToxicQueue) -> None:
-        """Works off the stage's queue; on return the connection is closed.
+    async def pipe(self, queue: ToxicQueue) -> None:
+        """Works off the queue. When it returns, the connection is closed.
 
-        It is cancelled when the toxic is changed or removed. What it has neither forwarded nor
-        dropped by then stays in the queue, for whatever comes next.
+        It is cancelled when the toxic is changed or removed. Bytes that it has neither forwarded
+        nor dropped by then stay in the queue, for the toxic that comes next.
         """
         raise NotImplementedError
 

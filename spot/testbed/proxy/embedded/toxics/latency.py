@@ -22,11 +22,11 @@ class LatencyToxic(Toxic):
     latency: int = 0
     jitter: int = 0
 
-    async def pipe(self, stage: ToxicQueue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``. A change applies to what is under way, by when it came in."""
-        while (chunk := await stage.head()) is not None:
+        while (chunk := await queue.head()) is not None:
             delay_ms = self.latency + (
                 random.uniform(-self.jitter, self.jitter) if self.jitter > 0 else 0  # noqa: S311
             )
             await until(chunk.arrived + delay_ms / 1000)
-            await stage.forward()
+            await queue.forward()

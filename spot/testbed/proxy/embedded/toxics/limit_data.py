@@ -18,11 +18,11 @@ class LimitDataToxic(Toxic):
 
     bytes: int = 0
 
-    async def pipe(self, stage: ToxicQueue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
-        while (chunk := await stage.head()) is not None:
-            left = self.bytes - stage.passed_bytes
+        while (chunk := await queue.head()) is not None:
+            left = self.bytes - queue.passed_bytes
             if left > 0:
-                await stage.forward(min(left, len(chunk.data)))
-            if stage.passed_bytes >= self.bytes:
+                await queue.forward(min(left, len(chunk.data)))
+            if queue.passed_bytes >= self.bytes:
                 return

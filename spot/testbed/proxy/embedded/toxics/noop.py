@@ -16,7 +16,7 @@ class NoopToxic(Toxic):
 
     go_name: ClassVar[str] = "NoopToxic"
 
-    async def pipe(self, stage: ToxicQueue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
-        while await stage.head() is not None:
-            await stage.forward()
+        while await queue.head() is not None:
+            await queue.forward()

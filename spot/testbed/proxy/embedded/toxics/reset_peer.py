@@ -23,7 +23,7 @@ class ResetPeerToxic(Toxic):
 
     timeout: int = 0
 
-    async def pipe(self, stage: ToxicQueue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
-        await stage.head()
+        await queue.head()
         await asyncio.sleep(max(0, self.timeout) / 1000)

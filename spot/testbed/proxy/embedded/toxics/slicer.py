@@ -23,12 +23,12 @@ class SlicerToxic(Toxic):
     size_variation: int = 0
     delay: int = 0
 
-    async def pipe(self, stage: ToxicQueue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
         loop = asyncio.get_running_loop()
         next_at = loop.time()
-        while await stage.head() is not None:
-            await stage.forward(self._size())
+        while await queue.head() is not None:
+            await queue.forward(self._size())
             # The loop's timers are exact to a millisecond: what one oversleeps, the next catch up.
             next_at = max(next_at, loop.time() - 0.01) + self.delay / 1_000_000
             await until(next_at)

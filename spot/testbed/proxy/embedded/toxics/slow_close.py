@@ -19,8 +19,8 @@ class SlowCloseToxic(Toxic):
 
     delay: int = 0
 
-    async def pipe(self, stage: ToxicQueue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
-        while await stage.head() is not None:
-            await stage.forward()
+        while await queue.head() is not None:
+            await queue.forward()
         await asyncio.sleep(max(0, self.delay) / 1000)

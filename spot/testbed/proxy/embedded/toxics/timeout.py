@@ -24,14 +24,14 @@ class TimeoutToxic(Toxic):
 
     timeout: int = 0
 
-    async def pipe(self, stage: ToxicQueue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
         limit_s = self.timeout / 1000 if self.timeout > 0 else None
         try:
             while True:
                 async with asyncio.timeout(limit_s):
-                    if await stage.head() is None:
+                    if await queue.head() is None:
                         return
-                stage.drop()
+                queue.drop()
         except TimeoutError:
             return
