@@ -59,7 +59,7 @@ class Spot(
             with self._driver.lock:
                 for name in config.subscribe:
                     self._core.subscribe(name, pattern="*" in name)
-                self._driver.turns.act()
+                self._driver.loop.act()
         except BaseException:
             self._driver.shut()
             raise
@@ -128,13 +128,13 @@ class Spot(
             driver.refuse_calls()
         try:
             with driver.lock:
-                driver.flush_lanes()
+                driver.loop.flush()
                 links = self._core.nodes
                 driver.wait(
                     lambda: not any(link.has_unsent for link in links.values()), until, closing=True
                 )
                 self._core.leave()
-                driver.turns.act()
+                driver.loop.act()
                 driver.wait(lambda: not links, until, closing=True)
         finally:
             driver.shut()

@@ -61,7 +61,7 @@ class Calls:
         """The caller goes: its call ends where it waits, or when it comes to that."""
         with self._driver.lock:
             caller.has_gone = True
-            self._driver.readers.tell_progress()
+            self._driver.wakeups.tell_progress()
 
 
 def deadline(timeout: float | None) -> float | None:

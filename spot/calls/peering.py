@@ -49,7 +49,7 @@ class PeeringCalls(Calls):
                 )
             parse_endpoint(endpoint)
             dial = self._core.add_peer(endpoint, time.monotonic())
-            driver.readers.wake()
+            driver.wakeups.wake()
             if timeout is None:
                 return
             self._wait(lambda: dial.is_linked or dial.refused is not None, until)
@@ -72,7 +72,7 @@ class PeeringCalls(Calls):
             driver.check_open()
             self._check_peer(endpoint)
             self._core.remove_peer(endpoint, time.monotonic())
-            driver.turns.act()
+            driver.loop.act()
 
     def _check_peer(self, endpoint: str) -> None:
         if not self._core.knows_peer(endpoint):
@@ -92,7 +92,7 @@ class PeeringCalls(Calls):
             driver.check_open()
             sync = self._core.start_sync()
             try:
-                driver.turns.act()
+                driver.loop.act()
                 self._wait(
                     lambda: not self._core.sync_answers(sync)[1] and not self._core.is_awaiting(),
                     until,
@@ -129,7 +129,7 @@ class PeeringCalls(Calls):
             if link is None:
                 return False
             nonce = self._core.ping(link)
-            driver.turns.act()
+            driver.loop.act()
             self._wait(lambda: nonce not in self._core.pings, until)
             return (
                 nonce not in self._core.pings

@@ -50,10 +50,10 @@ class TopicCalls(Calls):
                         node=host.node,
                     )
             # What was published to a host elsewhere goes there.
-            driver.lanes.order()
+            driver.buffers.order()
             self._core.create_topic(topic, time.time_ns(), history_bytes, standby=standby)
-            driver.lanes.retire()
-            driver.turns.act()
+            driver.buffers.retire()
+            driver.loop.act()
 
     def topic_destroy(self, topic: str) -> None:
         """Stops hosting a topic. TopicNotFound if there is none, InvalidArgument if it is
@@ -70,10 +70,10 @@ class TopicCalls(Calls):
                         f"topic {topic!r} is REMOTE: only its host can destroy it", topic=topic
                     )
                 raise TopicNotFound(f"no topic {topic!r}", topic=topic)
-            self._driver.lanes.of_topic.pop(topic, None)
-            driver.lanes.order()
+            self._driver.buffers.of_topic.pop(topic, None)
+            driver.buffers.order()
             self._core.destroy_topic(hosted, time.monotonic())
-            driver.turns.act()
+            driver.loop.act()
 
     def topic_route(
         self,
@@ -113,7 +113,7 @@ class TopicCalls(Calls):
                 parse_endpoint(named)
             for named in added:
                 core.add_peer(named, time.monotonic())
-            driver.turns.act()
+            driver.loop.act()
             try:
                 self._wait(lambda: self._synced_link(endpoint), until)
                 links = [self._synced_link(named) for named in endpoints]
@@ -135,7 +135,7 @@ class TopicCalls(Calls):
             link = links[at]
             assert link is not None
             core.route(topic, endpoints, at, link.node, time.monotonic())
-            driver.turns.act()
+            driver.loop.act()
 
     def _first_host(
         self, topic: str, endpoints: tuple[str, ...], links: list[Link | None], replace: bool
@@ -193,7 +193,7 @@ class TopicCalls(Calls):
             self._core.remove_peer(endpoint, time.monotonic())
             if dial.node is not None:
                 self._core.readmit(dial.node)
-        self._driver.turns.act()
+        self._driver.loop.act()
 
     def topic_exists(self, topic: str) -> bool:
         """Whether the topic is hosted here or was announced by a peer."""

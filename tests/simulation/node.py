@@ -16,6 +16,7 @@ from spot.core.data.replay_buffer import History
 from spot.core.link import Link
 from spot.core.node import NodeCore
 from spot.core.topics.registry import HostedTopic
+from spot.runtime.publish_buffers import PublishBuffer
 from tests.simulation.connections import LEAVE
 from tests.simulation.driver import Driver
 from tests.simulation.network import Network
@@ -75,13 +76,15 @@ class Node(Driver):
         self.closing = False
         self.off = self.frozen = self.held = False
         wall = self.wall()
-        self.core = NodeCore(
-            self.plan.config,
-            self.name,
-            wall,
-            now,
-            self.random.random,
-            lambda: self.random.getrandbits(63) | 1,
+        self.run(
+            NodeCore(
+                self.plan.config,
+                self.name,
+                wall,
+                now,
+                self.random.random,
+                lambda: self.random.getrandbits(63) | 1,
+            )
         )
         traffic = self.core.traffic
         order = traffic.publish
@@ -106,6 +109,8 @@ class Node(Driver):
             self._is_together = True
             room = order_together(topics, payloads)
             self._is_together = False
+            if room > min(map(traffic.room, by_topic)):
+                raise self.oracle.fail(self.name, f"says there is room for {room} more")
             for topic, own in by_topic.items():
                 self.oracle.kept(self, topic, len(own))
             return room
@@ -133,7 +138,7 @@ class Node(Driver):
         for name in self.plan.names:
             self.oracle.subscribed(self, name)
             self.core.subscribe(name, pattern="*" in name)
-        self.serve()
+        self.take_turn()
 
     def wall(self) -> int:
         return WALL_NS + int(self.network.now * 1e9)
@@ -180,6 +185,10 @@ class Node(Driver):
         self.network.crash(self, LEAVE, drop=False)
 
     # The application
+
+    @property
+    def leads(self) -> bool:
+        return False
 
     def use(self) -> None:
         """Goes on with what the application was doing, after anything happened."""
@@ -264,7 +273,7 @@ class Node(Driver):
         if endpoint not in self.core.dials:
             self.oracle.added(self, endpoint)
             self.core.add_peer(endpoint, self.network.now)
-            self.serve()
+            self.wake()
 
     def remove_peer(self, endpoint: str) -> None:
         if self.core.knows_peer(endpoint):
@@ -306,18 +315,23 @@ class Node(Driver):
         if not room:
             return
         hosted = self.random.sample(hosted, min(room, len(hosted)))
-        topics: list[HostedTopic] = []
-        payloads: list[bytes] = []
         for topic in hosted:
             own = self._numbered(min(count, room // len(hosted)), size)
             self.oracle.accepted(self, topic.name, own, self.name)
-            topics += [topic] * len(own)
-            payloads += own
-        traffic.counters.publishes += len(payloads)
-        room = traffic.publish_together(topics, payloads)
-        if room > min(map(traffic.room, hosted)):
-            raise self.oracle.fail(self.name, f"says there is room for {room} more")
-        self.act()
+            buffer = self._buffer(topic.name)
+            buffer.payloads += own
+            buffer.dirty = True
+            self.buffers.dirty.append(buffer)
+        self.loop.flush()
+        self.oracle.check_queues(self)
+
+    def _buffer(self, topic: str) -> PublishBuffer:
+        """The publish buffer of a topic, as spot/calls/publishing.py has it."""
+        hosted = self.core.traffic.registry.local.get(topic)
+        buffer = self.buffers.of_topic.get(topic)
+        if buffer is None or buffer.hosted is not hosted:
+            buffer = self.buffers.of_topic[topic] = PublishBuffer(topic, hosted)
+        return buffer
 
     def _limit(self, topic: str) -> int:
         """The largest payload that may be published (EMSGSIZE)."""
@@ -368,17 +382,15 @@ class Node(Driver):
         self.blocked = None
 
     def _order(self, topic: str, payloads: list[bytes]) -> None:
-        traffic = self.core.traffic
-        hosted = traffic.registry.local.get(topic)
-        traffic.counters.publishes += len(payloads)
-        if hosted is not None:
-            self.oracle.accepted(self, topic, payloads, self.name)
-            traffic.publish(hosted, payloads)
+        registry = self.core.traffic.registry
+        if topic in registry.local:
+            host = self.name
         else:
-            remote = traffic.registry.host_of(topic)
+            remote = registry.host_of(topic)
             assert remote is not None
-            self.oracle.accepted(self, topic, payloads, remote.node)
-            traffic.publish_remote(remote, payloads)
+            host = remote.node
+        self.oracle.accepted(self, topic, payloads, host)
+        self.buffers.order_now(self._buffer(topic), payloads)
         self.act()
 
     def _retry_later(self, blocked: Blocked) -> None:
