@@ -226,8 +226,10 @@ class EventLoop:
         """After a call has changed the core: carries it out, and reads what came."""
         now = self._clock()
         if self.carry_out(now):
-            if self._transport.has_input():
-                self.serve(readable=True)
+            more = self._transport.has_input()
+            if more or self._unsent or self._transport.ended:
+                # An end waits if the last turn handed out what it had read, before it asked again.
+                self.serve(readable=more)
                 return
             self.unasked = False
         if now >= self._core.deadline:
