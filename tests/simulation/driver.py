@@ -24,8 +24,8 @@ from tests.simulation.transport import SimulatedTransport
 
 TIMER_S = 0.0005
 """Polls count in milliseconds, and end late rather than early."""
-TURN_S = 0.0005
-"""How long a turn takes that had to stop before all was read."""
+TURN_S = 0.005
+"""How long a turn takes that stops before all is read."""
 ARMED_NAP_S = 0.0003
 """The I/O thread looks so long after it was armed."""
 LATE_INPUT_S = 0.002
@@ -127,6 +127,12 @@ class Driver:
     def arrived(self, conn: bytes, frame: Frame) -> None:
         if self.listening:
             self.transport.arrived(conn, frame)
+            self._look()
+
+    def flooded(self, conn: bytes, frame: Frame) -> None:
+        """From now on there is always one more of this frame to read, until the connection ends."""
+        if self.listening:
+            self.transport.flood(conn, frame)
             self._look()
 
     def ended(self, conn: bytes, why: str) -> None:

@@ -188,7 +188,7 @@ class Node(Driver):
 
     @property
     def leads(self) -> bool:
-        return self.taking and not self.closing
+        return self.plan.leads and self.taking and not self.closing
 
     def use(self) -> None:
         """Goes on with what the application was doing, after anything happened."""

@@ -43,6 +43,8 @@ class SimulatedTransport:
         self._overdue_at: dict[bytes, float] = {}
         self._is_readable = False
         self._has_news = False
+        # How many frames of a flood were read.
+        self.flooded = 0
         self._flood: tuple[bytes, Frame] | None = None
         self._read_at = 0.0
         self._read_count = 0
@@ -62,6 +64,8 @@ class SimulatedTransport:
             self._is_readable = True
 
     def has_ended(self, conn: bytes, why: str) -> None:
+        if self._flood is not None and self._flood[0] == conn:
+            self._flood = None
         if self._withheld is not None:
             self._withheld_news.append((conn, why))
         else:
@@ -83,9 +87,10 @@ class SimulatedTransport:
             self._has_news = bool(self._news)
 
     def flood(self, conn: bytes, frame: Frame) -> None:
-        """From now on this frame arrives on a connection again and again, until that ends."""
-        self._flood = conn, frame
-        self._is_readable = True
+        """From now on there is always one more of this frame on a connection, until that ends."""
+        if conn in self.ends:
+            self._flood = conn, frame
+            self._is_readable = True
 
     # Polling
 
@@ -113,13 +118,14 @@ class SimulatedTransport:
 
     def receive(self) -> tuple[bytes, Frame] | None:
         self._is_readable = False
+        self._bound_reading()
         if self._frames:
             conn, frame = self._frames.popleft()
         elif self._flood is not None and self._is_flooded:
             conn, frame = self._flood
+            self.flooded += 1
         else:
             return None
-        self._bound_reading()
         return (conn, frame) if conn in self.ends else None
 
     @property
