@@ -70,7 +70,7 @@ class Spot(
             with self._driver.lock:
                 for name in config.subscribe:
                     self._core.announcer.subscribe(name, pattern="*" in name)
-                self._driver.turns.act()
+                self._driver.loop.act()
         except BaseException:
             self._driver.shut()
             raise
@@ -139,11 +139,11 @@ class Spot(
             driver.refuse_calls()
         try:
             with driver.lock:
-                driver.flush_lanes()
+                driver.loop.flush()
                 links = self._core.links.by_node
                 driver.wait(lambda: not self._core.unsent(), until, closing=True)
                 self._core.leave()
-                driver.turns.act()
+                driver.loop.act()
                 driver.wait(lambda: not links, until, closing=True)
         finally:
             driver.shut()

@@ -55,4 +55,4 @@ class Calls:
         """The caller goes: its call ends at once if it waits, or else at its next wait."""
         with self._driver.lock:
             caller.has_gone = True
-            self._driver.readers.tell_progress()
+            self._driver.wakeups.tell_progress()

@@ -24,8 +24,8 @@ class ObservingCalls(ReceivingCalls):
         """
         with self._driver.lock:
             self._driver.check_open()
-            self._driver.flush_lanes()
-            refused = self._driver.transport.strangers.refused
+            self._driver.loop.flush()
+            refused = self._driver.transport.unauthenticated.refused
             waiting = [message.data for message in (*self._current, *self._staged)]
             return self._core.metrics(refused=refused, waiting=waiting)
 
@@ -49,7 +49,7 @@ class ObservingCalls(ReceivingCalls):
         happened: deque[Event] = deque(maxlen=EVENTS_KEPT)
         with self._driver.lock:
             self._driver.check_open()
-            self._driver.telling.listeners.append(happened)
+            self._driver.event_log.listeners.append(happened)
         return self._events(happened, timeout)
 
     def _events(
@@ -69,8 +69,8 @@ class ObservingCalls(ReceivingCalls):
                     event = happened.popleft()
                 yield event
         finally:
-            telling = driver.telling
-            telling.listeners = [kept for kept in telling.listeners if kept is not happened]
+            log = driver.event_log
+            log.listeners = [kept for kept in log.listeners if kept is not happened]
 
     def view(self) -> View:
         """Tells which nodes can be reached, and whether they are a quorum.
@@ -99,4 +99,4 @@ class ObservingCalls(ReceivingCalls):
             self._driver.check_open()
             self._config = checked
             self._core.set_hwm(sndhwm, rcvhwm)
-            self._driver.turns.act()
+            self._driver.loop.act()

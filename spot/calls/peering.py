@@ -73,7 +73,7 @@ class PeeringCalls(Calls):
                 )
             parse_endpoint(endpoint)
             dial = self._core.peers.add(endpoint, time.monotonic())
-            driver.readers.wake()
+            driver.wakeups.wake()
             if timeout is None:
                 return
             self._wait(lambda: dial.is_linked or dial.refused is not None, until)
@@ -102,7 +102,7 @@ class PeeringCalls(Calls):
             driver.check_open()
             self._check_peer(endpoint)
             self._core.peers.remove(endpoint, time.monotonic())
-            driver.turns.act()
+            driver.loop.act()
 
     def _check_peer(self, endpoint: str) -> None:
         if not self._core.peers.knows(endpoint):
@@ -132,7 +132,7 @@ class PeeringCalls(Calls):
             driver.check_open()
             sync = self._core.barriers.start_sync()
             try:
-                driver.turns.act()
+                driver.loop.act()
                 self._wait(
                     lambda: (
                         not self._core.barriers.answers(sync)[1]
@@ -185,7 +185,7 @@ class PeeringCalls(Calls):
             if link is None:
                 return False
             nonce = self._core.barriers.ping(link)
-            driver.turns.act()
+            driver.loop.act()
             self._wait(lambda: nonce not in self._core.barriers.pings, until)
             return (
                 nonce not in self._core.barriers.pings

@@ -1,8 +1,8 @@
 """Publishing.
 
-The fast way of ``publish`` takes no lock: it appends to the topic's lane, as spot/runtime/driver.py
-explains. A publish takes the slow way if the topic has no lane, if the payload is not bytes or is
-large, or if a queue may be full.
+The fast way of ``publish`` takes no lock: it appends to the topic's publish buffer, as
+spot/runtime/driver.py explains. A publish takes the slow way if the topic has no buffer, if the
+payload is not bytes or is large, or if a queue may be full.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from spot.errors import (
     TopicNotFound,
 )
 from spot.names import check_topic
-from spot.runtime.publish_buffers import LANE_MSGS, Lane
+from spot.runtime.publish_buffers import BUFFER_MSGS, PublishBuffer
 from spot.timeout import SEND_TIMEOUT, SendTimeout, Timeout, check_timeout, deadline
 
 SMALL_BYTES = 1024
-LANE_BYTES = 256 * 1024
-DIRTY_LANES = 1024
-"""From this many dirty lanes on, a publish flushes at once. Until then a queue may exceed its limit
-by one message a lane."""
+BUFFER_BYTES = 256 * 1024
+DIRTY_BUFFERS = 1024
+"""From this many dirty buffers on, a publish flushes at once. Until then a queue may exceed its
+limit by one message a buffer."""
 GLANCE_MASK = 31
 """Only every 32nd publish reads the clock."""
 MANY_MSGS = 4096
@@ -49,8 +49,8 @@ class PublishingCalls(Calls):
 
     def __init__(self, config: Config, node_id: str) -> None:
         super().__init__(config, node_id)
-        self._lane_of = self._driver.lanes.of_topic
-        self._dirty = self._driver.lanes.dirty
+        self._buffer_of = self._driver.buffers.of_topic
+        self._dirty = self._driver.buffers.dirty
         self._small_bytes = min(SMALL_BYTES, config.max_message_bytes)
 
     def publish(
@@ -89,39 +89,39 @@ class PublishingCalls(Calls):
         if timeout is not SEND_TIMEOUT and not (type(timeout) is float and timeout >= 0.0):
             check_timeout(timeout)
         try:
-            lane = self._lane_of[topic]
+            buffer = self._buffer_of[topic]
         except (KeyError, TypeError):
             self._publish_slowly(topic, data, timeout)
             return
-        buffer = lane.buffer
-        waiting = len(buffer)
-        if type(data) is not bytes or len(data) > self._small_bytes or waiting >= lane.limit:
+        payloads = buffer.payloads
+        waiting = len(payloads)
+        if type(data) is not bytes or len(data) > self._small_bytes or waiting >= buffer.limit:
             self._publish_slowly(topic, data, timeout)
             return
         try:
-            buffer.append(data)
-            if lane.dirty:
+            payloads.append(data)
+            if buffer.dirty:
                 if waiting & GLANCE_MASK:
                     # The publish that made it dirty has flushed, or has armed the I/O thread.
                     return
             else:
-                lane.dirty = True
+                buffer.dirty = True
                 dirty = self._dirty
-                dirty.append(lane)
+                dirty.append(buffer)
                 if len(dirty) & GLANCE_MASK != 1:
-                    # The thread that flushes the lanes before it will see this one.
+                    # The thread that flushes the buffers before it will see this one.
                     return
             driver = self._driver
-            is_hot = time.monotonic() < driver.lanes.hot_until
-            if is_hot and len(self._dirty) < DIRTY_LANES:
-                if not driver.lanes.armed:
-                    driver.lanes.arm()
+            is_hot = time.monotonic() < driver.buffers.hot_until
+            if is_hot and len(self._dirty) < DIRTY_BUFFERS:
+                if not driver.buffers.armed:
+                    driver.buffers.arm()
                 return
             with driver.lock:
-                driver.flush_lanes()
+                driver.loop.flush()
         except BaseException:
-            # A signal's handler has raised in between. What the lane holds is sent all the same.
-            self._driver.lanes.arm()
+            # A signal's handler has raised in between. What the buffer holds is sent all the same.
+            self._driver.buffers.arm()
             raise
 
     def _publish_slowly(
@@ -138,26 +138,26 @@ class PublishingCalls(Calls):
             driver.check_open()
             self._wait_for_room(topic, until, may_wait=timeout is not NO_WAIT)
             self._check_host_takes(topic, len(payload))
-            lane = self._lane_of[topic]
-            large = len(payload) > LANE_BYTES // 8
+            buffer = self._buffer_of[topic]
+            large = len(payload) > BUFFER_BYTES // 8
             if large:
-                driver.lanes.order()
-            lane.buffer.append(payload)
-            if not lane.dirty:
-                lane.dirty = True
-                self._dirty.append(lane)
-            held = sum(map(len, lane.buffer)) if len(payload) > SMALL_BYTES else 0
-            full = large or held > LANE_BYTES or len(lane.buffer) > LANE_MSGS
-            if full or time.monotonic() >= driver.lanes.hot_until:
-                driver.flush_lanes()
-            elif not driver.lanes.armed:
-                driver.lanes.arm()
+                driver.buffers.order()
+            buffer.payloads.append(payload)
+            if not buffer.dirty:
+                buffer.dirty = True
+                self._dirty.append(buffer)
+            held = sum(map(len, buffer.payloads)) if len(payload) > SMALL_BYTES else 0
+            full = large or held > BUFFER_BYTES or len(buffer.payloads) > BUFFER_MSGS
+            if full or time.monotonic() >= driver.buffers.hot_until:
+                driver.loop.flush()
+            elif not driver.buffers.armed:
+                driver.buffers.arm()
 
     def _await_room(self, topic: str) -> None:
         """Waits until the topic has room for a message, and publishes none."""
         with self._driver.lock:
             self._driver.check_open()
-            self._driver.flush_lanes()
+            self._driver.loop.flush()
             self._wait(lambda: self._room(topic) > 0, None)
 
     def publish_many(
@@ -214,12 +214,12 @@ class PublishingCalls(Calls):
                     error.accepted = at
                     raise
                 self._check_host_takes(topic, largest)
-                lane = self._lane_of[topic]
-                driver.lanes.order()
+                buffer = self._buffer_of[topic]
+                driver.buffers.order()
                 most = min(room, MANY_MSGS, len(batch) - at)
                 end = at + (most if most * largest <= MANY_BYTES else _fitting(batch, at, most))
-                driver.lanes.order_now(lane, batch[at:end])
-                driver.turns.act()
+                driver.buffers.order_now(buffer, batch[at:end])
+                driver.loop.act()
                 at = end
 
     def _checked_payload(self, data: object) -> bytes:
@@ -261,7 +261,7 @@ class PublishingCalls(Calls):
         return deadline(self._config.send_timeout if isinstance(timeout, SendTimeout) else timeout)
 
     def _wait_for_room(self, topic: str, until: float | None, *, may_wait: bool = True) -> int:
-        """Lock held. How many messages the topic takes now, at least 1. Its lane exists then."""
+        """Lock held. How many messages the topic takes now, at least 1. Its buffer exists then."""
         driver = self._driver
         self._tell_unknown(topic)
         room = self._room(topic)
@@ -269,7 +269,7 @@ class PublishingCalls(Calls):
             return room
         if not may_wait:
             raise WouldWait
-        driver.flush_lanes()
+        driver.loop.flush()
         room = self._wait(lambda: self._room(topic), until)
         self._tell_unknown(topic)
         if room > 0:
@@ -322,7 +322,7 @@ class PublishingCalls(Calls):
         return remote.node if remote is not None else "its host"
 
     def _room(self, topic: str) -> int:
-        """Lock held. Room for a topic, less what its lane holds. Raises if no node hosts it."""
+        """Lock held. Room for a topic, less what its buffer holds. Raises if no node hosts it."""
         registry = self._core.registry
         hosted = registry.local.get(topic)
         if hosted is not None:
@@ -350,11 +350,11 @@ class PublishingCalls(Calls):
                     reason="minority",
                 )
             room = self._core.remote.room(remote)
-        lane = self._lane_of.get(topic)
-        if lane is None or lane.hosted is not hosted:
-            lane = self._lane_of[topic] = Lane(topic, hosted)
-        lane.limit = min(LANE_MSGS, room)
-        return room - len(lane.buffer)
+        buffer = self._buffer_of.get(topic)
+        if buffer is None or buffer.hosted is not hosted:
+            buffer = self._buffer_of[topic] = PublishBuffer(topic, hosted)
+        buffer.limit = min(BUFFER_MSGS, room)
+        return room - len(buffer.payloads)
 
     def _raise_no_quorum(self, topic: str) -> None:
         view = self._core.failover.views.view
@@ -395,12 +395,12 @@ class PublishingCalls(Calls):
         driver = self._driver
         with driver.lock:
             driver.check_open()
-            driver.flush_lanes()
+            driver.loop.flush()
             core = self._core
             sent = self._wait(lambda: not core.unsent(), until)
             links = core.links.by_node.values() if sent else ()
             nonces = [core.barriers.ping(link) for link in links]
-            driver.turns.act()
+            driver.loop.act()
             pings = core.barriers.pings
             if not sent or not self._wait(lambda: not any(n in pings for n in nonces), until):
                 slow = sorted(

@@ -112,7 +112,7 @@ class ReceivingCalls(Calls):
             now = time.monotonic()
             self._core.taken(taken, now)
             if self._core.effects.touched or now >= self._core.deadline:
-                self._driver.turns.act()
+                self._driver.loop.act()
 
     def recv_many(self, max_messages: int, timeout: float | None = None) -> list[Message]:
         """Takes several messages in one go: those that are there, or the first that come.
@@ -145,7 +145,7 @@ class ReceivingCalls(Calls):
                 while not self._gather(found, max_messages):
                     if not driver.wait(self._has_input, until):
                         break
-                driver.turns.act()
+                driver.loop.act()
         except BaseException:
             self._put_back(found)
             raise
@@ -231,7 +231,7 @@ class ReceivingCalls(Calls):
                     if signal is not None:
                         signal()
 
-                self._driver.readers.on_change = on_change
+                self._driver.wakeups.on_change = on_change
                 self._signal_ready()
             return self._ready_fd
 

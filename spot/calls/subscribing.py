@@ -84,7 +84,7 @@ class SubscribingCalls(Calls):
     def _confirm(self, links: list[Link]) -> None:
         pings = self._core.barriers.pings
         nonces = [self._core.barriers.ping(link) for link in links]
-        self._driver.turns.act()
+        self._driver.loop.act()
         if nonces:
             until = time.monotonic() + self._config.sync_timeout
             self._wait(
@@ -129,7 +129,7 @@ class SubscribingCalls(Calls):
             self._driver.check_open()
             if not self._core.announcer.unsubscribe(name, pattern=pattern):
                 raise NotSubscribed(f"not subscribed to {name!r}", topic=name)
-            self._driver.turns.act()
+            self._driver.loop.act()
 
     def wait_for_subscribers(
         self, topic: str, count: int = 1, timeout: float | None = None

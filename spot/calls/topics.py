@@ -60,10 +60,10 @@ class TopicCalls(Calls):
                         node=host.node,
                     )
             # Messages that were published to a host elsewhere go there.
-            driver.lanes.order()
+            driver.buffers.order()
             self._core.announcer.create_topic(topic, time.time_ns(), history_bytes, standby=standby)
-            driver.lanes.retire()
-            driver.turns.act()
+            driver.buffers.retire()
+            driver.loop.act()
 
     def topic_destroy(self, topic: str) -> None:
         """Stops hosting a LOCAL topic. Its replay buffer is dropped.
@@ -87,10 +87,10 @@ class TopicCalls(Calls):
                         f"topic {topic!r} is REMOTE: only its host can destroy it", topic=topic
                     )
                 raise TopicNotFound(f"no topic {topic!r}", topic=topic)
-            self._driver.lanes.of_topic.pop(topic, None)
-            driver.lanes.order()
+            self._driver.buffers.of_topic.pop(topic, None)
+            driver.buffers.order()
             self._core.announcer.destroy_topic(hosted, time.monotonic())
-            driver.turns.act()
+            driver.loop.act()
 
     def topic_route(
         self,
@@ -141,7 +141,7 @@ class TopicCalls(Calls):
                 parse_endpoint(named)
             for named in added:
                 core.peers.add(named, time.monotonic())
-            driver.turns.act()
+            driver.loop.act()
             try:
                 self._wait(lambda: self._synced_link(endpoint), until)
                 links = [self._synced_link(named) for named in endpoints]
@@ -163,7 +163,7 @@ class TopicCalls(Calls):
             link = links[at]
             assert link is not None
             core.failover.route(topic, endpoints, at, link.node, time.monotonic())
-            driver.turns.act()
+            driver.loop.act()
 
     def _first_host(
         self, topic: str, endpoints: tuple[str, ...], links: list[Link | None], replace: bool
@@ -223,7 +223,7 @@ class TopicCalls(Calls):
             self._core.peers.remove(endpoint, time.monotonic())
             if dial.node is not None:
                 self._core.peers.readmit(dial.node)
-        self._driver.turns.act()
+        self._driver.loop.act()
 
     def topic_exists(self, topic: str) -> bool:
         """Tells whether a topic is known: hosted by this node, or announced by a peer.

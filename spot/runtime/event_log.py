@@ -1,4 +1,4 @@
-"""Telling of events: to those who listen, and in the log."""
+"""EventLog of events: to those who listen, and in the log."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ LEVELS: Mapping[EventKind, int] = {
 lost quorum as a warning."""
 
 
-class Telling:
-    """Whom a node tells of events. The node's lock guards it."""
+class EventLog:
+    """The listeners and the log of one node. The node's lock guards it."""
 
     def __init__(self, node: str, log_level: str) -> None:
         self._node = node
@@ -54,7 +54,7 @@ class Telling:
                 log.log(level, "%s: %s", self._node, _sentence(event))
 
     def _level_of(self, event: Event) -> int:
-        """A refusal that repeats with every dial is told once, until a link was up."""
+        """The level of an event. A refusal that each dial repeats is a warning only at first."""
         told = self._refusals_told
         if event.kind == "link_up":
             told.pop(event.node or "", None)

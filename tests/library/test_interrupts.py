@@ -21,7 +21,7 @@ def receive_interrupted(node: Spot, leads: bool) -> None:
     """Has Ctrl-C sent to this process while it waits in recv, as the one who leads or not."""
 
     def interrupt() -> None:
-        wait_until(lambda: node._driver.readers.leading)
+        wait_until(lambda: node._driver.wakeups.leading)
         if not leads:
             time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGINT)
@@ -51,7 +51,7 @@ def test_interrupt_handler_that_returns_lets_recv_wait_on(host: Spot, client: Sp
     before = signal.signal(signal.SIGUSR1, lambda number, _: caught.append(number))
 
     def interrupt_and_publish() -> None:
-        wait_until(lambda: client._driver.readers.leading)
+        wait_until(lambda: client._driver.wakeups.leading)
         os.kill(os.getpid(), signal.SIGUSR1)
         wait_until(lambda: caught)
         host.publish("t", b"x")
@@ -200,7 +200,7 @@ def test_interrupt_reaches_a_thread_that_follows(host: Spot, client: Spot) -> No
     client.subscribe("t")
     other = threading.Thread(target=lambda: client.recv(30))
     other.start()
-    wait_until(lambda: client._driver.readers.leading)
+    wait_until(lambda: client._driver.wakeups.leading)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         receive_interrupted(client, leads=False)

@@ -19,7 +19,7 @@ import zmq
 
 from spot import Spot
 from spot.core.wire import codec
-from spot.transport.unauthenticated import Strangers
+from spot.transport.unauthenticated import UnauthenticatedConnections
 from tests.library.connections import established, memory_mib, port_of
 from tests.library.nodes import ANY_PORT, MakeNode, endpoint_of, is_up
 from tests.library.waiting import receive, stays, wait_until
@@ -381,7 +381,7 @@ def test_time_in_which_a_node_was_stopped_counts_for_no_stranger() -> None:
         dialler = socket.create_connection(server.getsockname())
         accepted = server.accept()[0]
     with dialler, accepted:
-        strangers = Strangers(2.0, is_quiet=True)
+        strangers = UnauthenticatedConnections(2.0, is_quiet=True)
         strangers.accept(accepted.fileno(), "here", 0.0)
         strangers.excuse(9.0, 10.0)
         strangers.end_overdue(10.5, lambda fd: False)

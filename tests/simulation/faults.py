@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RESTART_S = 0.1
 ADD_S = 0.1
+FLOOD_FRAME = (b"\xff" * 40,)
 
 
 class Stranger:
@@ -229,3 +230,14 @@ class Faults:
             self._network.send(end, (part,) * random.randint(1, 2))
         if random.random() < 0.5:
             self._world.later(random.uniform(0, 2), lambda: self._network.close(end))
+
+    def flood(self, name: str, lasts: float) -> None:
+        """Somebody who speaks no SPOT sends without end, and faster than the node reads."""
+        end = self._network.dial(Stranger(f"flood-{name}"), b"\x01", name)
+
+        def begin() -> None:
+            if end.peer is not None:
+                self._world.nodes[name].flooded(end.peer.conn, FLOOD_FRAME)
+                self._world.later(lasts, lambda: self._network.close(end))
+
+        self._world.later(ADD_S, begin)

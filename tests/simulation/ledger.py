@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from tests.simulation.node import Node
 
 
-class Violation(Exception):
-    """A guarantee did not hold. ``trace`` is what happened before, if it was recorded."""
+class Violation(BaseException):
+    """A guarantee did not hold. ``trace`` is what happened before, if it was recorded.
+
+    No Exception: the event loop would take it for a frame that the core can't handle.
+    """
 
     def __init__(self, what: str) -> None:
         super().__init__(what)

@@ -15,6 +15,7 @@ from spot.core.data.inbox import Delivery, MultiDelivery, Notice
 from spot.core.link import Link
 from spot.core.node import NodeCore
 from spot.core.topics.hosted_topic import HostedTopic
+from spot.runtime.publish_buffers import PublishBuffer
 from tests.simulation.connections import LEAVE
 from tests.simulation.driver import Driver
 from tests.simulation.network import Network
@@ -74,13 +75,15 @@ class Node(Driver):
         self.closing = False
         self.off = self.frozen = self.held = False
         wall = self.wall()
-        self.core = NodeCore(
-            self.plan.config,
-            self.name,
-            wall,
-            now,
-            self.random.random,
-            lambda: self.random.getrandbits(63) | 1,
+        self.run(
+            NodeCore(
+                self.plan.config,
+                self.name,
+                wall,
+                now,
+                self.random.random,
+                lambda: self.random.getrandbits(63) | 1,
+            )
         )
         order = self.core.hosting.publish
         order_together = self.core.hosting.publish_across
@@ -104,6 +107,8 @@ class Node(Driver):
             self._is_together = True
             room = order_together(topics, payloads)
             self._is_together = False
+            if room > min(map(self.core.hosting.room, by_topic)):
+                raise self.oracle.fail(self.name, f"says there is room for {room} more")
             for topic, own in by_topic.items():
                 self.oracle.kept(self, topic, len(own))
             return room
@@ -131,7 +136,7 @@ class Node(Driver):
         for name in self.plan.names:
             self.oracle.subscribed(self, name)
             self.core.announcer.subscribe(name, pattern="*" in name)
-        self.serve()
+        self.take_turn()
 
     def wall(self) -> int:
         return WALL_NS + int(self.network.now * 1e9)
@@ -177,6 +182,10 @@ class Node(Driver):
         self.network.crash(self, LEAVE, drop=False)
 
     # The application
+
+    @property
+    def leads(self) -> bool:
+        return self.plan.leads and self.taking and not self.closing
 
     def use(self) -> None:
         """Goes on with what the application was doing, after anything happened."""
@@ -261,7 +270,7 @@ class Node(Driver):
         if endpoint not in self.core.dials.by_endpoint:
             self.oracle.added(self, endpoint)
             self.core.peers.add(endpoint, self.network.now)
-            self.serve()
+            self.wake()
 
     def remove_peer(self, endpoint: str) -> None:
         if self.core.peers.knows(endpoint):
@@ -302,18 +311,23 @@ class Node(Driver):
         if not room:
             return
         hosted = self.random.sample(hosted, min(room, len(hosted)))
-        topics: list[HostedTopic] = []
-        payloads: list[bytes] = []
         for topic in hosted:
             own = self._numbered(min(count, room // len(hosted)), size)
             self.oracle.accepted(self, topic.name, own, self.name)
-            topics += [topic] * len(own)
-            payloads += own
-        self.core.counters.publishes += len(payloads)
-        room = self.core.hosting.publish_across(topics, payloads)
-        if room > min(map(self.core.hosting.room, hosted)):
-            raise self.oracle.fail(self.name, f"says there is room for {room} more")
-        self.act()
+            buffer = self._buffer(topic.name)
+            buffer.payloads += own
+            buffer.dirty = True
+            self.buffers.dirty.append(buffer)
+        self.loop.flush()
+        self.oracle.check_queues(self)
+
+    def _buffer(self, topic: str) -> PublishBuffer:
+        """The publish buffer of a topic, as spot/calls/publishing.py has it."""
+        hosted = self.core.registry.local.get(topic)
+        buffer = self.buffers.of_topic.get(topic)
+        if buffer is None or buffer.hosted is not hosted:
+            buffer = self.buffers.of_topic[topic] = PublishBuffer(topic, hosted)
+        return buffer
 
     def _limit(self, topic: str) -> int:
         """The largest payload that may be published (EMSGSIZE)."""
@@ -362,16 +376,15 @@ class Node(Driver):
         self.blocked = None
 
     def _order(self, topic: str, payloads: list[bytes]) -> None:
-        hosted = self.core.registry.local.get(topic)
-        self.core.counters.publishes += len(payloads)
-        if hosted is not None:
-            self.oracle.accepted(self, topic, payloads, self.name)
-            self.core.hosting.publish(hosted, payloads)
+        registry = self.core.registry
+        if topic in registry.local:
+            host = self.name
         else:
-            remote = self.core.registry.host_of(topic)
+            remote = registry.host_of(topic)
             assert remote is not None
-            self.oracle.accepted(self, topic, payloads, remote.node)
-            self.core.remote.publish(remote, payloads)
+            host = remote.node
+        self.oracle.accepted(self, topic, payloads, host)
+        self.buffers.order_now(self._buffer(topic), payloads)
         self.act()
 
     def _retry_later(self, blocked: Blocked) -> None:

@@ -20,7 +20,15 @@ FAULTS_FROM_S = 1.0
 
 def draw(seed: int) -> Plan:
     """The plan of a seed."""
-    return with_many_topics(with_relays(with_members(_Draw(Random(seed)).plan(seed))))
+    return with_readers(with_many_topics(with_relays(with_members(_Draw(Random(seed)).plan(seed)))))
+
+
+def with_readers(plan: Plan) -> Plan:
+    """In half of the nodes the I/O thread reads: drawn from the seed, and from nothing else."""
+    random = Random(f"readers of {plan.seed}")
+    for node in plan.nodes:
+        node.leads = random.random() < 0.5
+    return plan
 
 
 def draw_many_topics(seed: int) -> Plan:
