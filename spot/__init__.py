@@ -21,6 +21,8 @@ from spot.errors import (
 from spot.message import Event, Message, Metrics, Peer, View
 from spot.node import Spot
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AddressInUse",
     "Closed",

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from spot import __version__
 from spot.testbed.edges import Edge, edges
 from spot.testbed.errors import UnknownTopology
 from spot.testbed.subnets import Subnets
@@ -52,7 +53,7 @@ __all__ = [
     "write_files",
 ]
 
-VERSIONS = {"SPOT_VERSION": "0.1.0", "TOXIPROXY_VERSION": "2.12.0"}
+VERSIONS = {"SPOT_VERSION": __version__, "TOXIPROXY_VERSION": "2.12.0"}
 """Which images belong to this version of the testbed; ``compose/.env`` says the same."""
 
 NODE_PORT = 5555
