@@ -177,7 +177,7 @@ def test_refusals_stand_in_peers(case: str, reason: str) -> None:
     wires.add("them", "them", config=config)
     them = wires.nodes[1]
     if case == "version":
-        them.core.me = replace(them.core.me, version_low=2, version_high=3)
+        them.core.me = replace(them.core.me, version_low=codec.PROTOCOL_VERSION + 1, version_high=9)
     if case == "removed":
         them.core.removed.add("us")
     endpoint = "us" if case == "self" else "them"
