@@ -82,6 +82,7 @@ lint: $(STAMP) ## check style, format and types
 cover: $(STAMP) ## say which lines tests run (ARGS='tests/core tests/library': of these alone)
 	@rm -rf .coverage && mkdir .coverage
 	@$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal \
+	  -o timeout=300 -o faulthandler_timeout=290 \
 	  $(or $(ARGS),--ignore=tests/containers --ignore=tests/bench); result=$$?; \
 	  $(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && \
 	  $(BIN)/coverage report && echo "Line by line: .coverage/html/index.html" && exit $$result
