@@ -145,6 +145,8 @@ def is_public(wanted: Import) -> bool:
         return wanted.module in ("spot", "spot.aio")
     if wanted.module not in PUBLIC_MODULES:
         return False
+    if wanted.name == "__version__":
+        return True
     return wanted.name in importlib.import_module(wanted.module).__all__
 
 

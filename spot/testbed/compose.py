@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from spot import __version__
 from spot.config import join_list
 from spot.testbed.edges import Edge, edges
 from spot.testbed.errors import UnknownTopology
@@ -54,7 +55,7 @@ __all__ = [
     "write_files",
 ]
 
-VERSIONS = {"SPOT_VERSION": "0.1.0", "TOXIPROXY_VERSION": "2.12.0"}
+VERSIONS = {"SPOT_VERSION": __version__, "TOXIPROXY_VERSION": "2.12.0"}
 """The images of this version of the testbed; ``compose/.env`` names the same."""
 
 NODE_PORT = 5555

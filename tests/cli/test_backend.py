@@ -13,6 +13,7 @@ import pytest
 from docker.errors import DockerException, ImageNotFound
 from rich.console import Console
 
+from spot import __version__
 from spot.cli.images import build_missing_images, image_script
 from spot.testbed import EngineMissing, ImageMissing, NotOurs, Run
 from spot.testbed.engine import connect
@@ -163,7 +164,7 @@ def test_missing_images_are_built_first_with_what_the_script_says(
     script.write_text("#!/bin/sh\necho images: working\n")
     script.chmod(0o755)
     said = build_with(monkeypatch, script, engine_with("spot-toxiproxy:2.12.0"))
-    assert "building spot-node:0.1.0 first, as 'make images' does" in said
+    assert f"building spot-node:{__version__} first, as 'make images' does" in said
     assert "images: working" in said
     script.write_text("#!/bin/sh\nexit 1\n")
     with pytest.raises(ImageMissing, match="BACKEND=process needs no images"):
@@ -175,7 +176,7 @@ def test_images_are_left_alone_where_they_are_there_or_cannot_be_built(
 ) -> None:
     """An installed package has no sources to build images of; one with images needs none."""
     assert image_script() == Path(__file__).parents[2] / "scripts" / "images.sh"
-    both = engine_with("spot-node:0.1.0", "spot-toxiproxy:2.12.0")
+    both = engine_with(f"spot-node:{__version__}", "spot-toxiproxy:2.12.0")
     assert build_with(monkeypatch, tmp_path / "never-run", both) == ""
     with pytest.raises(ImageMissing, match="'make images' builds them in a clone"):
         build_with(monkeypatch, None, engine_with())

@@ -14,7 +14,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from spot import Spot
+from spot import Spot, __version__
 from spot.testbed import (
     Cluster,
     ContainersNotStarted,
@@ -307,7 +307,7 @@ def test_down_waits_for_a_container_that_is_still_leaving_the_network(
         run_id = cluster.run.run_id
         (network, *_others) = client.networks.list(filters={"label": f"spot.run={run_id}"})
         client.containers.run(
-            "spot-node:0.1.0",
+            f"spot-node:{__version__}",
             ["-c", "import time; time.sleep(2)"],
             entrypoint="python3",
             network=str(network.name),

@@ -7,6 +7,9 @@ from spot.core.wire.codec import Heartbeat, TopicEntry
 from spot.core.wire.interests import EXACT, PATTERN, POSITION, InterestEntry, encode_interest
 from spot.core.wire.multi_batch import encode_multi
 
+START = b"SPOT" + bytes((codec.PROTOCOL_VERSION, codec.PROTOCOL_VERSION))
+"""What a greeting of this version begins with."""
+
 U8 = st.integers(0, (1 << 8) - 1)
 U32 = st.integers(0, (1 << 32) - 1)
 U64 = st.integers(0, (1 << 64) - 1)

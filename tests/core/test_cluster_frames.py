@@ -14,13 +14,13 @@ from spot.core.wire.greeting import Refusal, encode_goodbye, encode_node_gone
 from spot.core.wire.interests import InterestEntry, encode_interest
 from spot.core.wire.multi_batch import encode_multi
 from tests.core.fixed import examples
-from tests.core.frames import RECORDS
+from tests.core.frames import RECORDS, START
 from tests.core.wires import new_cluster
 
 CONN = b"\x00conn"
 OTHER = new_cluster("other", now=1.0)
 CONTROL = st.one_of(
-    st.binary(max_size=60).map(lambda body: codec.record(codec.HELLO, b"SPOT\1\1" + body)),
+    st.binary(max_size=60).map(lambda body: codec.record(codec.HELLO, START + body)),
     st.integers(0, 3).map(lambda link: replace(OTHER.handshake.me, link=link).encode()),
     st.just(codec.record(codec.CONFIRM)),
     st.builds(lambda *said: Refusal(*said).encode(), st.text(max_size=5), st.text(max_size=5)),

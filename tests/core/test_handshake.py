@@ -178,7 +178,9 @@ def test_refusals_stand_in_peers(case: str, reason: str) -> None:
     wires.add("them", "them", config=config)
     them = wires.nodes[1]
     if case == "version":
-        them.core.handshake.me = replace(them.core.handshake.me, version_low=2, version_high=3)
+        them.core.handshake.me = replace(
+            them.core.handshake.me, version_low=codec.PROTOCOL_VERSION + 1, version_high=9
+        )
     if case == "removed":
         them.core.handshake.removed.add("us")
     endpoint = "us" if case == "self" else "them"

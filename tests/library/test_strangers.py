@@ -20,6 +20,7 @@ import zmq
 from spot import Spot
 from spot.core.wire import codec
 from spot.transport.unauthenticated import UnauthenticatedConnections
+from tests.core.frames import START
 from tests.library.connections import established, memory_mib, port_of
 from tests.library.nodes import ANY_PORT, MakeNode, endpoint_of, is_up
 from tests.library.waiting import receive, stays, wait_until
@@ -58,7 +59,7 @@ def record(kind: int, body: bytes = b"") -> bytes:
 
 
 def hello(body: object) -> bytes:
-    return record(codec.HELLO, b"SPOT\x01\x01" + json.dumps(body).encode())
+    return record(codec.HELLO, START + json.dumps(body).encode())
 
 
 HELLO: dict[str, object] = {
@@ -86,9 +87,9 @@ FRAMES = {
     "confirmation of nothing": [record(codec.CONFIRM)],
     "goodbye of nobody": [record(codec.GOODBYE, b'{"reason":"left"}')],
     "hello without magic": [record(codec.HELLO, b"x" * 100)],
-    "hello that is no JSON": [record(codec.HELLO, b"SPOT\x01\x01{{{")],
-    "hello of nested JSON": [record(codec.HELLO, b"SPOT\x01\x01" + b"[" * 5000)],
-    "hello that is huge": [record(codec.HELLO, b"SPOT\x01\x01" + b" " * 100_000)],
+    "hello that is no JSON": [record(codec.HELLO, START + b"{{{")],
+    "hello of nested JSON": [record(codec.HELLO, START + b"[" * 5000)],
+    "hello that is huge": [record(codec.HELLO, START + b" " * 100_000)],
     "hello without fields": [hello({})],
     "hello of the future": [record(codec.HELLO, b"SPOT\x09\x0a{}")],
     "hello of bad names": [hello({**HELLO, "node": "a\nb"})],

@@ -44,11 +44,6 @@ def test_random_schedules_with_many_topics_hold_every_guarantee(start: int) -> N
     assert batches > 200
 
 
-def test_schedule_that_once_broke_a_guarantee() -> None:
-    """A subscription ends and begins anew, while a multi-topic batch waits for credit."""
-    run_plan(partial(draw_many_topics, 527))
-
-
 def mixes_topics_up(node: Node) -> None:
     """Payloads of one topic go out under the number of another."""
     receive = node.core.receiver.on_multi

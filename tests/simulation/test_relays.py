@@ -39,17 +39,6 @@ def test_random_schedules_with_relays_hold_every_guarantee(start: int) -> None:
     assert messages > 2000
 
 
-@pytest.mark.parametrize("seed", [1470, 2427, 5959, 6250, 9549, 20506, 2001795])
-def test_schedules_that_once_broke_a_guarantee(seed: int) -> None:
-    """Heads that were under way to an earlier subscription; a link to a host whose topic had not
-    come through the relay yet; the newest of a stream, dropped before there was credit, or lost
-    on the way to the relay; publishes that wait for one host while another hosts the topic;
-    publishes that go by one way, and were counted on another; a topic that was created anew
-    while the end of the last waited for credit.
-    """
-    run_plan(partial(draw_relays, seed))
-
-
 def gives_up_what_it_dropped(node: Node) -> None:
     def wrong(topic: RelayedTopic, subscriber: Subscriber, at: int, after: Chunk | None) -> None:
         last = topic.stream.head if after is None else after.first - 1

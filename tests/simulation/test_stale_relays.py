@@ -48,14 +48,6 @@ def test_random_streams_through_stale_relays_hold_every_guarantee(start: int) ->
     assert messages > 500
 
 
-def test_schedules_that_once_broke_a_guarantee() -> None:
-    """A confirmation that went back only where an old publish had come from; a way that was asked
-    for those behind a relay, and not for its own subscription, and the other way round.
-    """
-    run_plan(partial(draw_stale_relays, 52843))
-    run_plan(partial(draw_stale_streams, 9487))
-
-
 def comes_back(relays: str, then: int, *, clock_back: bool = False) -> World:
     """A publisher loses the only way to the life of the host that it publishes to, while a relay
     offers the one before; and that way comes back. With one relay, it is a link to the host.

@@ -16,7 +16,10 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+"""Rises with every change of what frames look like. tests/core/vectors/wire.json shows the frames
+of a version, and a test compares them with what is encoded.
+"""
 
 HELLO = 1
 CONFIRM = 2
