@@ -1,4 +1,4 @@
-"""bandwidth: a line of limited speed."""
+"""bandwidth: the link has a limited speed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATIENCE_S = 5.0
 TRIES_BEFORE = 3
 SHAKE_S = 3.0
 TOLERANCE = 0.8
-"""How much of the expected time must be seen: a proxy sends the first piece at once."""
+"""The share of the expected time that must pass, as a proxy sends the first piece at once."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Bandwidth(OneEdge):
 
 
 def echoes(address: tuple[str, int], count: int, timeout: float) -> Echoes | str:
-    """What came back of so many PINGs through an edge; or why it could not be tried."""
+    """The answers to ``count`` PINGs through an edge, or why it could not be tried."""
     try:
         with Canary(address) as canary:
             if canary.hear(SHAKE_S) is None or canary.prompt(SHAKE_S) is None:
@@ -88,7 +88,7 @@ class _SlowLine(ToxicOnEdge):
         for _ in range(TRIES_BEFORE):
             before = echoes(self.link.address, self._count, PATIENCE_S)
             if isinstance(before, Echoes) and self._is_fast(before):
-                break  # a busy machine may need another
+                break  # a busy machine may need another try
         wanted = f"{self._count} PINGs through {edge_text(self.link)} were answered twice as fast"
         if isinstance(before, str):
             return [*proofs, Proof(wanted, False, before)]

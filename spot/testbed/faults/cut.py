@@ -19,7 +19,7 @@ __all__ = ["Cut"]
 
 @dataclass(frozen=True)
 class Cut(OneEdge):
-    """A loud cut, as by a firewall that rejects: both ends see their connection close."""
+    """A loud cut, like a firewall that rejects: both ends see their connection close."""
 
     name: ClassVar[str] = "cut"
     usage: ClassVar[str] = "cut A B"

@@ -26,8 +26,8 @@ PATIENCE_S = 5.0
 
 @dataclass(frozen=True)
 class Flap(OneEdge):
-    """A link that comes and goes. ``period``: seconds of one cut and one pause together;
-    ``duty``: the share of it that the link is cut, from 0.05 to 0.95.
+    """A link that comes and goes. ``period``: seconds from one cut to the next; ``duty``: the share
+    of the period in which the link is cut, from 0.05 to 0.95.
     """
 
     period: float = 1.0

@@ -1,4 +1,4 @@
-"""garbage: strangers send what is no SPOT to a node's port."""
+"""garbage: strangers send bytes that are not SPOT's to a node's port."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Garbage"]
 
 OPEN_MAX = 50
-"""Strangers that stay connected; the oldest leaves when one more comes."""
+"""How many strangers stay connected. The oldest leaves when one more comes."""
 RATE_MAX = 1000.0
 CONNECT_TIMEOUT_S = 1.0
 PROOF_TIMEOUT_S = 5.0
@@ -113,7 +113,7 @@ class _Strangers(Action):
         self._thread.start()
 
     def prove(self) -> Proofs:
-        """Waits until each kind has come, and one was refused."""
+        """Waits until each kind has connected, and the node has refused one."""
         count = len(_kinds(random.Random(0)))  # noqa: S311
         deadline = time.monotonic() + PROOF_TIMEOUT_S
         while time.monotonic() < deadline:
@@ -158,7 +158,7 @@ class _Strangers(Action):
                     continue
                 stay.append(one)
                 self._accepted += 1
-                with contextlib.suppress(OSError):  # it was shown the door meanwhile
+                with contextlib.suppress(OSError):  # the node closed it meanwhile
                     one.sendall(what)
         for one in stay:
             one.close()

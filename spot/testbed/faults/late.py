@@ -19,7 +19,7 @@ __all__ = ["Late"]
 
 @dataclass(frozen=True)
 class Late(OneNode):
-    """The node is not there yet; healing starts it. The cluster must have been started without
+    """A node that is not started yet; healing starts it. The cluster must have been started without
     it: ``Cluster(late=["a"])``.
     """
 
@@ -43,10 +43,10 @@ class _NotYet(NodeDown):
         """See ``Action``."""
         if self._cluster.node_status(self._node).state != "exited":
             raise ClusterError(
-                f"{self._node} was started with the others: a cluster starts without it by "
+                f"{self._node} was started with the others: start the cluster with "
                 f"late=[{self._node!r}], or as a scenario"
             )
         return ()
 
     def apply(self) -> None:
-        """It acts already."""
+        """Does nothing, as the fault acts from the start of the cluster."""

@@ -1,4 +1,4 @@
-"""What faults of edges have in common: their targets, and actions on one edge or many at once."""
+"""The common parts of faults on edges: their targets, and actions on one edge or many at once."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What faults of nodes have in common: their target, their effect, and how a node's end and its
-return are seen.
+"""The common parts of faults on nodes: their target and effect, and the proofs of a node's end and
+its return.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def require_running(cluster: Cluster, node: str, fault: Fault) -> None:
 
 
 def in_state(cluster: Cluster, node: str, wanted: NodeState) -> Proof:
-    """That the operating system, or the engine, says so of the node."""
+    """Proves by the operating system or the engine that the node is in this state."""
     begun = time.monotonic()
     words = {"exited": "does not run", "paused": "is held still", "running": "runs"}
     while (state := cluster.state(node)) != wanted:
@@ -78,7 +78,7 @@ def in_state(cluster: Cluster, node: str, wanted: NodeState) -> Proof:
 
 
 def runs_again(cluster: Cluster, node: str) -> Proof:
-    """That the node runs and answers for itself, within 10 s."""
+    """Proves that the node runs and answers within 10 s."""
     begun = time.monotonic()
     wanted = f"{node} runs and answers"
     while True:

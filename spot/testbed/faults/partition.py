@@ -1,6 +1,6 @@
-"""Partitions: every link between those who shall not hear each other is cut.
+"""Partitions: every link between nodes that must not hear each other is cut.
 
-partition a,b c   groups; who is not named is in one more group
+partition a,b c   groups; nodes that are not named form one more group
 halves            the first half of the nodes, and the second
 isolate a         one against the rest
 bridge c a,b d    c hears both sides, which do not hear each other
@@ -38,7 +38,7 @@ __all__ = ["Bridge", "Halves", "Isolate", "Partition", "Ring"]
 
 @dataclass(frozen=True)
 class _Apart(Fault):
-    """Cuts the links of all pairs that shall not hear each other."""
+    """Cuts the links of all pairs that must not hear each other."""
 
     needs_proxies: ClassVar[bool] = True
     proof: ClassVar[str] = "every severed pair dials its edge, and connections to it are refused"
@@ -76,7 +76,7 @@ class Partition(_Apart):
 
     name: ClassVar[str] = "partition"
     usage: ClassVar[str] = "partition A,B C,D ..."
-    summary: ClassVar[str] = "groups that don't hear each other; who isn't named is one more group"
+    summary: ClassVar[str] = "groups that don't hear each other; unnamed nodes form one more group"
 
     @classmethod
     def parse(cls, words: Words) -> Self:

@@ -1,4 +1,4 @@
-"""pause: the node is held still, its connections open."""
+"""pause: the node is stopped, with its connections open."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _Holding(Action):
         return (in_state(self._cluster, self._node, "paused"),)
 
     def undo(self) -> None:
-        """Without a look at its state first: a signal takes effect a moment after it was sent."""
+        """Does not look at its state first, as a signal takes effect a moment after it was sent."""
         self._cluster.resume(self._node)
 
     def prove_undone(self) -> Proofs:

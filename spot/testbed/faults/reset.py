@@ -23,7 +23,7 @@ PATIENCE_S = 1.0
 
 @dataclass(frozen=True)
 class Reset(OneEdge):
-    """As by a middlebox that has lost its table: whoever connects is accepted, and then reset."""
+    """Like a middlebox that lost its table: it accepts each connection, and then resets it."""
 
     name: ClassVar[str] = "reset"
     usage: ClassVar[str] = "reset A B"
@@ -47,7 +47,7 @@ class Reset(OneEdge):
 
 class _Resetting(ToxicOnEdge):
     def apply(self) -> None:
-        """The toxic resets what connects from now on; what is open is closed by a short cut."""
+        """The toxic resets new connections. A short cut closes those that are open."""
         super().apply()
         self.link.disable()
         self.link.enable()

@@ -19,7 +19,7 @@ __all__ = ["Restart"]
 @dataclass(frozen=True)
 class Restart(OneNode):
     """The node leaves (SIGTERM) and comes back at once, at its old address. There is nothing to
-    heal, but that it must answer.
+    heal, but the node must answer in the end.
     """
 
     name: ClassVar[str] = "restart"

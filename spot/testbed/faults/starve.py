@@ -1,7 +1,7 @@
 """starve: a node gets a small share of one processor.
 
-A container's share is the engine's quota. A process is stopped and continued fifty times a second,
-so that it runs for its share of the time: a quota would need a control group, and so root.
+A container gets its share by the engine's quota. A process is stopped and continued fifty times a
+second, so that it runs for its share of the time. A quota would need a control group, and so root.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Starve"]
 PERIOD_S = 0.02
 LOOK_S = 1.0
 SAMPLE_S = 0.0037
-"""No divisor of the period, so that samples meet it everywhere."""
+"""Not a divisor of the period, so that samples fall on every part of it."""
 TOLERANCE = 0.5
 
 
@@ -44,7 +44,7 @@ class Starve(OneNode):
         "a container was held back by its quota while it was asked for its status; a process was "
         "found stopped as often as its share says"
     )
-    watch: ClassVar[str] = "its messages come late; nobody accuses it below peer_timeout"
+    watch: ClassVar[str] = "its messages come late; no peer loses it below peer_timeout"
 
     @classmethod
     def parse(cls, words: Words) -> Self:
@@ -93,7 +93,7 @@ class _Quota(_Starving):
         self._cluster.limit_cpu(self._node, self._cpu)
 
     def prove(self) -> Proofs:
-        """Asks the node for its status, which is work, until its quota was seen to hold it."""
+        """Asks the node for its status, which makes it work, until its quota stops it."""
         deadline = time.monotonic() + LOOK_S
         wanted = f"{self._node} was held back by its quota of {self._cpu:g} processors"
         while True:
