@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Stop"]
 
 KILLED_AFTER_S = 5.0
-"""A node that has not left by then is killed, and did not leave gracefully."""
+"""A node that has not left by then is killed. It did not leave gracefully."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Stop(OneNode):
     usage: ClassVar[str] = "stop A"
     summary: ClassVar[str] = "SIGTERM: the node says goodbye; healing starts it again"
     proof: ClassVar[str] = "its process or container has ended by itself; after the heal it answers"
-    watch: ClassVar[str] = "everyone who hears it raises HostUnreachable, reason 'left'"
+    watch: ClassVar[str] = "every node that hears it raises HostUnreachable, reason 'left'"
 
     def effect(self, topology: Topology) -> Effect:
         """See ``Fault``."""

@@ -1,4 +1,4 @@
-"""truncate: every connection ends after so many bytes, wherever in a frame that is."""
+"""truncate: every connection ends after so many bytes, even in the middle of a frame."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Truncate(OneEdge):
         return {"bytes": self.size}
 
     def effect(self, topology: Topology) -> Effect:
-        """Both directions suffer, as the connection ends; when depends on the traffic."""
+        """Severs both directions, as the connection ends. The traffic decides when."""
         return Effect(severed=self.edge.both_ways, notice="maybe")
 
     def action(self, cluster: Cluster) -> Action:
@@ -64,7 +64,7 @@ class Truncate(OneEdge):
 class _CutOff(ToxicOnEdge):
     @property
     def _count(self) -> int:
-        """PINGs that are too many, whichever way they are limited."""
+        """A number of PINGs that exceeds the limit in either direction."""
         return self._attributes["bytes"] // min(PING_BYTES, PONG_BYTES) + 10
 
     def prepare(self) -> Proofs:

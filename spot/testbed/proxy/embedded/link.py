@@ -56,7 +56,7 @@ class Link:
         self.throttle()
 
     def end(self) -> None:
-        """The source has ended. What is under way still arrives."""
+        """The source has ended. Queued bytes still arrive."""
         if not self._ended:
             self._ended = True
             (self._stages[0] if self._stages else self._target).end()
@@ -73,7 +73,7 @@ class Link:
                 stage.restart()
 
     def remove(self, placed: PlacedToxic) -> None:
-        """Takes a toxic out. What it holds goes on, or is lost if the toxic says so."""
+        """Removes a toxic. The bytes that it holds go on, or are lost if the toxic says so."""
         for place, stage in enumerate(self._stages):
             if stage.placed is placed:
                 if place > 0:
@@ -84,7 +84,7 @@ class Link:
                 return
 
     def throttle(self) -> None:
-        """Holds the source up while too much is under way."""
+        """Pauses the source while too many bytes are queued."""
         if self._stages:
             limit = sum(stage.placed.toxic.queue_bytes for stage in self._stages)
             full = sum(stage.cost_bytes for stage in self._stages) >= limit

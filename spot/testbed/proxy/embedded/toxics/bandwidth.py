@@ -1,4 +1,4 @@
-"""bandwidth: a line of limited speed."""
+"""bandwidth: the link has a limited speed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic, until
 __all__ = ["Bandwidth"]
 
 PIECE_MS = 100
-"""Bytes leave in pieces of so much time at most, so that a slow line still moves."""
+"""Bytes leave in pieces that take at most so long, so that a slow line still moves."""
 
 
 @dataclass(frozen=True)
