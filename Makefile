@@ -14,7 +14,7 @@ export BACKEND
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install scenarios scenario images doctor test lint bench sim faults soak clean
+.PHONY: help install scenarios scenario images doctor test check lint cover bench sim faults soak clean
 
 help: ## list these targets
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -69,12 +69,25 @@ test: $(STAMP) ## run every test
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore=tests/containers $(ARGS); \
 	  result=$$?; $(BIN)/python -m pytest -q -n 2 tests/containers && exit $$result
 
+check: lint ## lint, and the tests of a few minutes: core, library, 200 simulated schedules
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/core tests/library \
+	  tests/simulation/test_seeds.py $(ARGS)
+	@$(BIN)/python -m tests.simulation --seeds 200
+
 lint: $(STAMP) ## check style, format and types
 	@result=0; \
 	  $(BIN)/ruff check . || result=1; \
 	  $(BIN)/ruff format --check . || result=1; \
 	  $(BIN)/mypy || result=1; \
 	  exit $$result
+
+cover: $(STAMP) ## measure which lines tests run (ARGS='tests/core tests/library': only these)
+	@rm -rf .coverage && mkdir .coverage
+	@$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal \
+	  -o timeout=300 -o faulthandler_timeout=290 \
+	  $(or $(ARGS),--ignore=tests/containers --ignore=tests/bench); result=$$?; \
+	  $(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && \
+	  $(BIN)/coverage report && echo "Line by line: .coverage/html/index.html" && exit $$result
 
 bench: $(STAMP) ## compare the speed of SPOT, raw pyzmq and others, and draw it (ARGS=--help: more)
 	@$(BIN)/python -m bench $(or $(ARGS),--picture)
@@ -91,7 +104,7 @@ soak: $(STAMP) ## five minutes of a mesh under load: memory flat, nothing lost
 install: $(STAMP) ## make .venv with SPOT and all tools (the other targets do it by themselves)
 
 clean: ## remove .venv and the caches of tools
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

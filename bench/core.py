@@ -102,7 +102,7 @@ def flush(peers: int) -> Callable[[], Callable[[], Step]]:
         star.give_credit()
 
         def step() -> None:
-            star.host.traffic.publish(topics[0], PAYLOADS)
+            star.host.hosting.publish(topics[0], PAYLOADS)
             star.host.take_sends(NOW)
 
         return lambda: step
@@ -116,7 +116,7 @@ def flush_topics() -> Callable[[], Step]:
     star.give_credit()
 
     def step() -> None:
-        star.host.traffic.publish_together(topics, PAYLOADS)
+        star.host.hosting.publish_across(topics, PAYLOADS)
         star.host.take_sends(NOW)
 
     return lambda: step
@@ -133,9 +133,9 @@ def receive(topics: int) -> Callable[[], Callable[[], Step]]:
         def step_with_frames() -> Step:
             star.give_credit()
             if topics == 1:
-                star.host.traffic.publish(hosted[0], share)
+                star.host.hosting.publish(hosted[0], share)
             else:
-                star.host.traffic.publish_together(hosted, PAYLOADS)
+                star.host.hosting.publish_across(hosted, PAYLOADS)
             frames = [frame for _, frame in star.host.take_sends(NOW)]
             return lambda: _take(star, name, frames)
 
@@ -280,9 +280,11 @@ def _time(step: Step) -> int:
 def _hosting(peers: int, topics: int) -> tuple[Star, list[Any]]:
     """A host of topics that all its peers are subscribed to."""
     star = Star(peers)
-    hosted = [star.host.create_topic(f"bench:{index:06}", NOW_NS) for index in range(topics)]
+    hosted = [
+        star.host.announcer.create_topic(f"bench:{index:06}", NOW_NS) for index in range(topics)
+    ]
     for peer in star.peers.values():
-        peer.subscribe("bench:*", pattern=True)
+        peer.announcer.subscribe("bench:*", pattern=True)
     star.run_dry()
     return star, hosted
 
@@ -294,11 +296,10 @@ def _take(star: Star, name: bytes, frames: Sequence[Frame]) -> None:
     for frame in frames:
         star.arrive(name, frame)
     peer: NodeCore = star.peers[name]
-    traffic = peer.traffic
     taken = 0
-    while (item := traffic.take()) is not None:
+    while (item := peer.take()) is not None:
         taken += len(item.messages())  # type: ignore[union-attr]
-        traffic.taken(item, NOW)  # type: ignore[arg-type]
+        peer.taken(item, NOW)  # type: ignore[arg-type]
     peer.take_sends(NOW)
     assert taken == BATCH
 

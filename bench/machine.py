@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib import metadata
 from pathlib import Path
 
 import zmq
+
+from spot import __version__
 
 __all__ = ["machine"]
 
@@ -22,7 +23,7 @@ def machine() -> dict[str, str | int | float]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "pyzmq": zmq.__version__,
         "libzmq": zmq.zmq_version(),
-        "spot": _spot_version(),
+        "spot": __version__,
     }
 
 
@@ -33,10 +34,3 @@ def _cpu() -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def _spot_version() -> str:
-    try:
-        return metadata.version("spot-cluster")
-    except metadata.PackageNotFoundError:
-        return "this source tree (not installed)"

@@ -236,7 +236,7 @@ def summed_up(reports: Sequence[Figures], load: Load) -> Figures:
     """The figures of a case out of those of its nodes.
 
     Memory is given as a share of what the queues may hold: each end of a link its high-water
-    mark, twice over for what Python adds, and 32 MiB for all else (history among it).
+    mark, twice over for what Python adds, and 32 MiB for all else (the replay buffer among it).
     """
     publishers = [figures for figures in reports if figures["role"] == roles.PUBLISHER]
     subscribers = [figures for figures in reports if figures["role"] == roles.SUBSCRIBER]

@@ -32,7 +32,7 @@ QUICK = Load(messages=20_000, payload_bytes=1_024)
 
 
 def host(stage: Stage) -> None:
-    """Holds the bulk in its history, and publishes the time at a rate until it is told to end."""
+    """Holds the bulk in its replay buffer, and publishes the time at a rate until told to end."""
     load = stage.load
     held = 2 * load.messages * load.payload_bytes
     with quiet(history_total_bytes=2 * held) as node:
@@ -92,7 +92,7 @@ def listener(stage: Stage) -> None:
 
 
 def late_comer(stage: Stage) -> None:
-    """Subscribes once the live traffic has flowed for a while, and takes the whole history."""
+    """Subscribes once the live traffic has flowed for a while, and takes the whole replay."""
     load = stage.load
     with quiet() as node:
         node.topic_create(PHASE)
@@ -108,7 +108,7 @@ def late_comer(stage: Stage) -> None:
         for seq in range(1, load.messages + 1):
             message = node.recv(PATIENCE)
             if message is None or message.seq != seq or message.missed:
-                raise Lost(f"message {seq} of the history was due, {message!r:.80} came")
+                raise Lost(f"message {seq} of the replay was due, {message!r:.80} came")
         took = time.perf_counter() - began
         node.publish(PHASE, b"end")
         node.flush(PATIENCE)
@@ -122,7 +122,7 @@ def _p99(values: Sequence[float]) -> float:
 def main(argv: Sequence[str]) -> int:
     """Plays the rounds, prints and writes them; returns the exit code."""
     made = parser(
-        "replay", "Latency on a link while another one's subscriber gets a history.", {}, "NAME"
+        "replay", "Latency on a link while another one's subscriber gets a replay.", {}, "NAME"
     )
     made.add_argument("--rounds", type=positive, default=3, metavar="N", help="default: 3")
     arguments = made.parse_args(argv)

@@ -1,4 +1,4 @@
-"""A host and its peers without sockets: clusters of the pure core, wired in memory."""
+"""A host and its peers without sockets: nodes of the pure core, wired in memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Star:
         self._conns: dict[bytes, bytes] = {}
         for index in range(peers):
             peer = core(f"peer-{index}")
-            peer.add_peer(ENDPOINT, NOW)
+            peer.peers.add(ENDPOINT, NOW)
             peer.tick(NOW)
             ((conn, _),) = peer.effects.dials
             peer.effects.dials = []
@@ -64,5 +64,5 @@ class Star:
 
     def give_credit(self) -> None:
         """The host may send for ever: what it sends is measured, not what becomes of it."""
-        for link in self.host.nodes.values():
-            link.limit_msgs = link.limit_bytes = UNLIMITED
+        for link in self.host.links.by_node.values():
+            link.data.limit_msgs = link.data.limit_bytes = UNLIMITED

@@ -20,7 +20,6 @@ SOURCE_LABEL=spot.source # registry or packages
 say() { echo "images: $*"; }
 fail() { say "$*" >&2; exit 1; }
 
-version_of() { sed -n "s/^$1=//p" compose/.env; }
 argument_of() { sed -n "s/^ARG $2=//p" "images/$1/Dockerfile"; }
 label_of() { docker image inspect --format "{{ index .Config.Labels \"$2\" }}" "$1" 2>/dev/null; }
 hash_of() { # text and files...
@@ -200,8 +199,8 @@ elif (($#)); then
     fail "usage: $0 [--from registry|packages]"
 fi
 PYTHON=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python3)}
-SPOT_VERSION=$(version_of SPOT_VERSION)
-TOXIPROXY_VERSION=$(version_of TOXIPROXY_VERSION)
+SPOT_VERSION=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' spot/__init__.py)
+TOXIPROXY_VERSION=$(sed -n 's/^TOXIPROXY_VERSION=//p' compose/.env)
 
 docker version >/dev/null 2>&1 || fail "no engine answers: start yours, or run scripts/engine.sh."
 docker buildx version >/dev/null 2>&1 || fail "docker has no buildx plugin: run scripts/engine.sh."

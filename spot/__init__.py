@@ -20,7 +20,8 @@ from spot.errors import (
     TopicExists,
     TopicNotFound,
 )
-from spot.message import Event, Message, Metrics, Peer, View
+from spot.message import Event, EventKind, Message, Metrics, Peer, PeerState, View
+from spot.timeout import SEND_TIMEOUT, Timeout
 
 if TYPE_CHECKING:
     from spot.node import Spot
@@ -39,12 +40,16 @@ else:
         return sorted({*globals(), *__all__})
 
 
+__version__ = "0.1.0"
+
 __all__ = [
+    "SEND_TIMEOUT",
     "AddressInUse",
     "Closed",
     "Config",
     "EndpointExists",
     "Event",
+    "EventKind",
     "HostUnreachable",
     "InvalidArgument",
     "Message",
@@ -55,10 +60,12 @@ __all__ = [
     "Peer",
     "PeerExists",
     "PeerNotFound",
+    "PeerState",
     "QueueFull",
     "Spot",
     "SpotError",
     "TimedOut",
+    "Timeout",
     "TopicExists",
     "TopicNotFound",
     "View",

@@ -1,14 +1,14 @@
 """The settings of a node: one frozen dataclass, from keywords or the environment.
 
-Every setting is documented at its field. The environment variable of ``peer_timeout`` is
-``SPOT_PEER_TIMEOUT``, and so on; lists are separated by commas; times are seconds.
+Each field documents its setting. The environment variable of ``peer_timeout`` is
+``SPOT_PEER_TIMEOUT``, and so on. Commas separate the items of a list. Times are in seconds.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from spot.endpoint import parse_endpoint
@@ -20,7 +20,9 @@ __all__ = ["Config"]
 MIB = 1 << 20
 ENV_PREFIX = "SPOT_"
 SECONDS_MAX = 1e9
-"""Longer than this is no time that anybody waits: 31 years."""
+"""The longest time that a setting can name: 31 years."""
+LISTS = ("endpoints", "topics", "patterns", "words")
+"""Kinds of settings that are sequences of texts."""
 SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -30,71 +32,81 @@ def _setting(default: Any, kind: str, low: float | None = None, high: float | No
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Settings of one node. A bad value raises InvalidArgument, which names the setting."""
+    """The settings of one node. They cannot be changed; ``with_settings`` makes a changed copy.
+
+    Raises:
+        InvalidArgument: A value is not valid. The text names the setting.
+    """
 
     node_id: str | None = _setting(None, "word")
-    """Unique in the cluster and stable over restarts. None: host name and a random tail."""
+    """The name of the node: unique in the cluster, and the same after a restart. None: the host
+    name and a random tail, new at each start."""
     cluster_name: str = _setting("spot", "word")
-    """Nodes of different names refuse each other."""
+    """The name of the cluster. Nodes of different clusters refuse each other."""
     bind: tuple[str, ...] = _setting((), "endpoints")
-    """Endpoints to bind at the start."""
+    """Endpoints to listen on from the start."""
     cluster: tuple[str, ...] = _setting((), "endpoints")
-    """Peers to add at the start."""
+    """Endpoints of the peers to add at the start."""
     members: tuple[str, ...] = _setting((), "words")
-    """Ids of the nodes that make up the cluster, each once, the same on every node: a majority of
-    them is a quorum. A node that is not among them observes. Empty: there is no quorum to have."""
+    """Node ids of the members of the cluster, each once, the same on every node. A majority of them
+    is a quorum. A node that is not among them only observes. Empty: there are no quorums."""
     require_quorum: bool = _setting(False, "bool")
-    """Whether publishes to topics of this node are refused while it reaches no majority of
+    """Whether this node refuses publishes to its topics while it reaches no majority of
     ``members``, which must not be empty then."""
     relay: bool = _setting(False, "bool")
-    """Whether this node passes topics, publishes and messages on between peers that have no link of
-    their own."""
+    """Whether this node passes topics, publishes and messages on between peers that have no link
+    with each other."""
     topics: tuple[str, ...] = _setting((), "topics")
     """Topics to host from the start."""
     subscribe: tuple[str, ...] = _setting((), "patterns")
     """Subscriptions to make at the start; those with a ``*`` are patterns."""
     sndhwm: int = _setting(10_000, "int", 1, 1 << 31)
-    """Messages that may wait in this node for one peer (and 16 MiB)."""
+    """How many messages may wait in this node for one peer. The limit in bytes is 16 MiB."""
     rcvhwm: int = _setting(10_000, "int", 1, 1 << 31)
-    """Messages of one peer that may wait here for ``recv`` (and 16 MiB)."""
+    """How many messages of one peer may wait here for ``recv``. The limit in bytes is 16 MiB."""
     history_bytes: int = _setting(4 * MIB, "int", 0, 1 << 40)
-    """How much of the newest traffic of each hosted topic is kept for subscribers that were cut
-    off, in bytes with overhead. 0 keeps nothing."""
+    """Size of the replay buffer of each hosted topic, in bytes with overhead. It keeps the newest
+    messages for subscribers that were cut off. 0: it keeps none."""
     history_total_bytes: int = _setting(64 * MIB, "int", 0, 1 << 40)
-    """The same for all topics of the node together; who holds most gives way first."""
+    """Size of all replay buffers of the node together, in bytes with overhead. When it is reached,
+    the largest buffer drops its oldest messages first. 0: none keeps anything."""
     overflow: str = _setting("catch-up", "overflow")
-    """What a publish does when a queue stayed full for ``send_timeout``: ``catch-up`` sets the
-    subscriber aside, ``error`` raises EAGAIN and gives the message to nobody."""
+    """What a publish does when a queue stayed full for its timeout: ``catch-up`` sets the slow
+    subscriber aside, ``error`` raises QueueFull and publishes nothing."""
     sync_timeout: float = _setting(1.0, "seconds", 0)
-    """How long ``subscribe`` waits for a host's confirmation."""
+    """How many seconds ``subscribe`` waits for a host's confirmation. 0: it does not wait."""
     heartbeat: float = _setting(0.5, "seconds", 0.01)
-    """Interval of heartbeats. A link beats at the smallest of this and a third of either
-    end's ``peer_timeout``."""
+    """Seconds between heartbeats. A link takes the smallest of this and a third of either end's
+    ``peer_timeout``."""
     peer_timeout: float = _setting(2.0, "seconds", 0.3)
-    """A peer that was silent for so long is lost. Shorter is told sooner; a machine that
-    stalls for longer than this causes a false alarm."""
+    """Seconds of silence after which a peer is lost, at least 0.3. With a shorter time, losses are
+    noticed sooner; but a machine that stalls for longer causes a false alarm."""
     send_timeout: float | None = _setting(1.0, "seconds_or_none", 0)
-    """How long a publish waits for a full queue. None: as long as it takes."""
+    """How many seconds a publish waits for room in a full queue. None: as long as it takes. 0: it
+    does not wait."""
     linger: float = _setting(1.0, "seconds", 0)
-    """How long ``close`` delivers what was accepted."""
+    """How many seconds ``close`` may take to deliver what was accepted. 0: it delivers nothing that
+    would have to wait."""
     stable_after: float = _setting(2.0, "seconds", 0)
-    """A link that was up for so long starts the reconnect waits anew, and a peer that was lost
-    counts as reachable again in the view."""
+    """Seconds for which a link must be up before its waits between dials begin anew with
+    ``reconnect_min``, and before a peer that was lost counts as reachable in the view."""
     reconnect_min: float = _setting(0.1, "seconds", 0.001)
-    """First step of the waits between dials, which double up to ``reconnect_max``; each wait is
-    drawn from [0.5, 1] of its step."""
+    """The first wait between dials, in seconds. Waits double up to ``reconnect_max``. Each is then
+    multiplied by a random number from 0.5 to 1."""
     reconnect_max: float = _setting(5.0, "seconds", 0.001)
+    """The longest wait between dials, in seconds, at least ``reconnect_min``."""
     max_message_bytes: int = _setting(64 * MIB, "int", 1, 1 << 31)
-    """Largest payload that may be published. Of what others publish, messages of 64 KiB or more
-    that are larger are missed."""
+    """The largest payload that may be published here, in bytes. A larger message from another node
+    is missed if it has 64 KiB or more, and received otherwise."""
     keepalive_idle: int = _setting(10, "int", 1, 32767)
-    """TCP keepalive: seconds of idleness before the first probe."""
+    """TCP keepalive: seconds without traffic before the first probe."""
     keepalive_interval: int = _setting(5, "int", 1, 32767)
     """TCP keepalive: seconds between probes."""
     keepalive_count: int = _setting(3, "int", 1, 127)
-    """TCP keepalive: probes without answer before the kernel closes."""
+    """TCP keepalive: probes without an answer before the kernel ends the connection."""
     log_level: str = _setting("warning", "level")
-    """Level of the logger ``spot``: debug, info, warning, error."""
+    """The lowest level at which the node logs to the logger ``spot``: debug, info, warning, error
+    or critical."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -112,15 +124,25 @@ class Config:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Config:
-        """The settings of the environment (default ``os.environ``), overridden by keywords.
+        """Makes settings from the environment.
 
-        A variable that is set but empty counts as unset, and one of an unknown name is ignored.
-        Raises InvalidArgument naming the variable, TypeError for an unknown keyword.
+        A variable that is empty counts as unset. One whose name is no setting is ignored.
+
+        Args:
+            environ: The variables. None (the default): ``os.environ``.
+            settings: Fields by keyword. They override the environment.
+
+        Returns:
+            The settings.
+
+        Raises:
+            InvalidArgument: A value is not valid. The text names the variable or the setting.
+            TypeError: A keyword is no setting.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         for item in fields(cls):
-            variable = ENV_PREFIX + item.name.upper()
+            variable = _variable(item.name)
             text = environ.get(variable, "").strip()
             if not text or item.name in settings:
                 continue
@@ -131,30 +153,118 @@ class Config:
         return cls(**values, **settings)
 
     def with_settings(self, **settings: Any) -> Config:
-        """A copy with some settings replaced. Unknown names are a TypeError."""
+        """Makes a copy with some settings replaced.
+
+        Args:
+            settings: The fields to replace, by keyword.
+
+        Returns:
+            The copy.
+
+        Raises:
+            InvalidArgument: A value is not valid. The text names the setting.
+            TypeError: A keyword is no setting.
+        """
         return replace(self, **settings)
 
+    @classmethod
+    def check(cls, name: str, text: str) -> None:
+        """Checks one setting that is given as text, as its environment variable would hold it.
 
-def setting_default(name: str) -> Any:
-    """The default of a setting, for help texts."""
-    item = next(item for item in fields(Config) if item.name == name)
-    return None if item.default is MISSING else item.default
+        ``from_env`` also checks how settings go together; this does not.
+
+        Args:
+            name: The setting, such as ``peer_timeout``.
+            text: Its value. An empty text is unset, which every setting may be.
+
+        Raises:
+            InvalidArgument: The value is not valid. The text names the setting, and no variable.
+            TypeError: There is no setting of that name.
+        """
+        item = next((item for item in fields(cls) if item.name == name), None)
+        if item is None:
+            raise TypeError(f"there is no setting {name!r}")
+        if text.strip():
+            _checked(name, _parsed(text.strip(), item.metadata), item.metadata)
 
 
-def check_setting(name: str, text: str) -> None:
-    """Checks the text of one setting, as a variable has it: empty is unset.
+def setting_text(name: str, value: object) -> str:
+    """What the variable of a setting must hold so that ``Config.from_env`` reads this value.
 
-    Raises InvalidArgument, which names the setting and no variable.
+    A sequence is joined by commas. A str is the text of the variable itself. Raises
+    InvalidArgument, which names the setting, for a bad value, and for one that a variable can't
+    carry.
     """
-    rules = next(item for item in fields(Config) if item.name == name).metadata
-    if text.strip():
-        _checked(name, _parsed(text.strip(), rules), rules)
+    rules = _rules(name)
+    if rules["kind"] in LISTS and not isinstance(value, str):
+        return join_list(name, _checked(name, value, rules))
+    return scalar_text(name, value, lambda text: _checked(name, _parsed(text, rules), rules))
+
+
+def scalar_text(name: str, value: object, read: Callable[[str], object]) -> str:
+    """The value as the text of the setting's variable; ``read`` is how the variable is read.
+
+    Raises InvalidArgument when it is empty or has white space around it, which is lost on the way,
+    or would be read back as another value.
+    """
+    text = str(value)
+    if not text or text != text.strip():
+        why = "begins or ends with white space" if text else "is empty"
+        raise InvalidArgument(
+            f"{name} {text!r} {why}, which {_variable(name)} can't carry: write it without, or "
+            "leave it out"
+        )
+    found = read(text)
+    if not isinstance(value, str) and found != value:
+        raise InvalidArgument(
+            f"{name} {value!r:.80} would be read from {_variable(name)} as {found!r}: leave it "
+            "out, or write a number, True, False or a str"
+        )
+    return text
+
+
+def join_list(name: str, items: Iterable[str]) -> str:
+    """The items with commas between them: ``split_list`` makes the same items of it.
+
+    Raises InvalidArgument, which names the setting and the item, for one that would be read back as
+    another, as several, or as none.
+    """
+    items = tuple(items)
+    for item in items:
+        why = (
+            "is empty"
+            if not item
+            else "contains a comma"
+            if "," in item
+            else "begins or ends with white space"
+            if item != item.strip()
+            else None
+        )
+        if why:
+            raise InvalidArgument(
+                f"{name}: {item!r} {why}, and {_variable(name)} is a list with commas: "
+                "choose another name for it"
+            )
+    return ",".join(items)
+
+
+def split_list(text: str) -> tuple[str, ...]:
+    """The items of a list as its variable has it."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _rules(name: str) -> Mapping[str, Any]:
+    return next(item for item in fields(Config) if item.name == name).metadata
+
+
+def _variable(name: str) -> str:
+    return ENV_PREFIX + name.upper()
 
 
 def _parsed(text: str, rules: Mapping[str, Any]) -> Any:
     kind = rules["kind"]
-    if kind in ("endpoints", "topics", "patterns", "words"):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if kind in LISTS:
+        return split_list(text)
     if kind == "seconds_or_none" and text.lower() == "none":
         return None
     try:
@@ -177,7 +287,7 @@ def _checked(name: str, value: Any, rules: Mapping[str, Any]) -> Any:
         elif name != "node_id":
             raise InvalidArgument(f"{name} must be a name, not None")
         return value
-    if kind in ("endpoints", "topics", "patterns", "words"):
+    if kind in LISTS:
         return _checked_list(name, value, kind)
     if kind == "bool":
         if not isinstance(value, bool):

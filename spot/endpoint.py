@@ -15,13 +15,18 @@ _IPC_PATH_BYTES_MAX = 107
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A parsed endpoint. ``host`` and ``port`` are those of tcp, ``name`` that of the others."""
+    """A parsed endpoint."""
 
     text: str
+    """The endpoint as it was written."""
     transport: str
+    """``tcp``, ``ipc`` or ``inproc``."""
     host: str = ""
+    """The host of a tcp endpoint, without brackets; else empty."""
     port: int = 0
+    """The port of a tcp endpoint; 0 stands for any free port."""
     name: str = ""
+    """The path of an ipc endpoint, the name of an inproc endpoint; else empty."""
 
     @property
     def is_ipv6(self) -> bool:
@@ -30,10 +35,19 @@ class Endpoint:
 
 
 def parse_endpoint(text: object, *, setting: str = "endpoint", binding: bool = False) -> Endpoint:
-    """Parses an endpoint, or raises InvalidArgument that says what is wrong with it.
+    """Parses an endpoint.
 
-    For binding, ``*`` as the host stands for every interface, and port 0 or ``*`` for any free
-    port.
+    Args:
+        text: The endpoint.
+        setting: What the text of an error calls the endpoint.
+        binding: Whether it is an endpoint to listen on. If so, ``*`` as the host stands for every
+            interface, and port 0 or ``*`` for any free port. Default False.
+
+    Returns:
+        The parts of the endpoint.
+
+    Raises:
+        InvalidArgument: The endpoint is not valid. The text says why.
     """
     if not isinstance(text, str):
         raise InvalidArgument(f"{setting} must be a str, not {type(text).__name__}: {text!r:.80}")

@@ -16,9 +16,8 @@
     ├── MessageTooLarge     EMSGSIZE
     └── TimedOut            ETIMEDOUT     also a TimeoutError
 
-Each error has the errno that the table in the README names, says in its text which
-thing and value are meant and what to do, and carries them as fields. A raw
-``zmq.ZMQError`` never leaves the library; where one was the cause, it is chained.
+Each error has the errno of this table. Its text says what is wrong and what to do; its fields hold
+the names and values. The library raises no raw ``zmq.ZMQError``; one that was the cause is chained.
 """
 
 from __future__ import annotations
@@ -46,14 +45,22 @@ __all__ = [
 
 
 class SpotError(OSError):
-    """The root of the tree.
-
-    Fields are ``None`` or empty where they do not apply: ``endpoint`` (as the caller wrote
-    it, or a node id), ``node`` (node id), ``topic``, ``topics``, ``limit`` (a count or bytes,
-    as the text says), ``reason`` (a short stable word or phrase).
-    """
+    """The base of all errors of SPOT. Fields that do not apply are None or empty."""
 
     code: int = errno.EIO
+    """The errno of the class."""
+    endpoint: str | None
+    """The endpoint as the caller wrote it, or a node id in its place."""
+    node: str | None
+    """The id of the node that is meant."""
+    topic: str | None
+    """The topic that is meant."""
+    topics: tuple[str, ...]
+    """The topics that are meant; the one topic, if there is one."""
+    limit: int | None
+    """The limit that was reached: a number of messages, members or bytes, as the text says."""
+    reason: str | None
+    """Why, in a few words that stay the same from version to version."""
 
     def __init__(
         self,
@@ -70,7 +77,7 @@ class SpotError(OSError):
         self.endpoint = endpoint
         self.node = node
         self.topic = topic
-        self.topics: tuple[str, ...] = tuple(topics) or ((topic,) if topic is not None else ())
+        self.topics = tuple(topics) or ((topic,) if topic is not None else ())
         self.limit = limit
         self.reason = reason
 
@@ -83,7 +90,7 @@ class SpotError(OSError):
 
 
 class InvalidArgument(SpotError, ValueError):
-    """An argument, setting, endpoint or topic is not one that SPOT can take."""
+    """An argument, setting, endpoint or topic name is not valid."""
 
     code = errno.EINVAL
 
@@ -95,25 +102,25 @@ class Closed(SpotError):
 
 
 class TopicExists(SpotError):
-    """The topic is hosted already: here, or by a peer that is up."""
+    """The topic is hosted already, by this node or by a peer that is up."""
 
     code = errno.EEXIST
 
 
 class TopicNotFound(SpotError):
-    """No such topic: not hosted here, and announced by no peer."""
+    """The topic is not known: this node does not host it, and no peer has announced it."""
 
     code = errno.ENOENT
 
 
 class NotSubscribed(SpotError):
-    """There is no such subscription."""
+    """There is no subscription to this topic or pattern."""
 
     code = errno.ENOENT
 
 
 class PeerExists(SpotError):
-    """The endpoint was added before."""
+    """The endpoint was added before, or its node has dialled this one."""
 
     code = errno.EEXIST
 
@@ -125,13 +132,13 @@ class PeerNotFound(SpotError):
 
 
 class EndpointExists(SpotError):
-    """This node is bound to the endpoint already."""
+    """This node listens on the endpoint already."""
 
     code = errno.EEXIST
 
 
 class AddressInUse(SpotError):
-    """Another socket is bound to the address."""
+    """Another socket listens on the address."""
 
     code = errno.EADDRINUSE
 
@@ -139,54 +146,56 @@ class AddressInUse(SpotError):
 class HostUnreachable(SpotError):
     """A host of subscribed topics was lost, or the host of a REMOTE topic can't be reached.
 
-    ``node`` is the host, ``topics`` what it hosted of one's subscriptions, ``reason`` why the
-    link ended (``"closed"``, ``"silent"``, ``"left"`` after its goodbye, ...). A publish to a host
-    that has restarted says in ``unknown`` of how many earlier ones nobody knows whether they were
-    ordered (``reason`` ``"restarted"``); what it was to publish was not accepted.
+    ``node`` is the host. Out of ``recv``, ``topics`` are its topics to which this node has
+    subscribed. ``reason`` says why the link ended: ``"closed"``, ``"silent"``, ``"left"`` after the
+    host's goodbye, and so on. A publish to a host that has restarted has ``reason``
+    ``"restarted"``; its own message was not accepted.
     """
 
     code = errno.EHOSTUNREACH
     unknown: int = 0
+    """After ``"restarted"``: how many earlier publishes the host may have lost."""
 
 
 class NoQuorum(SpotError):
-    """The topic's host, ``node``, reaches no majority of the members, and has ``require_quorum``.
+    """The topic's host, ``node``, has ``require_quorum`` and reaches no majority of the members.
 
-    ``limit`` is how many members it needs, and ``missing`` the ids of those that it does not
-    reach; both are known of this node only, not of another host. After ``publish_many``,
-    ``accepted`` says how many of its payloads were accepted before.
+    If this node is the host, ``limit`` is how many members it needs.
     """
 
     code = errno.ENETUNREACH
     missing: tuple[str, ...] = ()
+    """Ids of the members that this node does not reach, if it is the host."""
     accepted: int = 0
+    """After ``publish_many``: how many of its payloads were accepted before."""
 
 
 class QueueFull(SpotError):
-    """A queue stayed full for the send timeout: a subscriber's with ``overflow="error"``, or the
-    host's.
+    """A queue stayed full until the timeout of the publish was over.
 
-    After ``publish_many``, ``accepted`` says how many of its payloads were accepted before.
+    It is the queue of the subscriber ``node``, with ``overflow="error"``; or the queue to the host
+    ``node`` of a REMOTE topic. ``limit`` is ``sndhwm``.
     """
 
     code = errno.EAGAIN
     accepted: int = 0
+    """After ``publish_many``: how many of its payloads were accepted before."""
 
 
 class MessageTooLarge(SpotError):
-    """The payload is larger than ``max_message_bytes`` (``limit``)."""
+    """The payload is larger than ``max_message_bytes``, which is ``limit``."""
 
     code = errno.EMSGSIZE
 
 
 class TimedOut(SpotError, TimeoutError):
-    """Not done within the time given.
-
-    After ``cluster_sync``: ``answers`` holds what did answer (as its return value would), and
-    ``missing`` the endpoints or node ids that did not.
-    """
+    """The call was not done within its timeout."""
 
     code = errno.ETIMEDOUT
+    answers: dict[str, frozenset[str]]
+    """After ``cluster_sync``: the topics of the peers that answered, as it would return them."""
+    missing: tuple[str, ...]
+    """After ``cluster_sync``: the endpoints or node ids of the peers that did not answer."""
 
     def __init__(
         self,
@@ -198,5 +207,5 @@ class TimedOut(SpotError, TimeoutError):
         topic: str | None = None,
     ) -> None:
         super().__init__(text, endpoint=endpoint, topic=topic)
-        self.answers: dict[str, frozenset[str]] = dict(answers or {})
-        self.missing: tuple[str, ...] = tuple(missing)
+        self.answers = dict(answers or {})
+        self.missing = tuple(missing)

@@ -1,4 +1,4 @@
-"""What topics, patterns and node ids may look like."""
+"""Which topics, patterns, node ids and cluster names are valid."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def _check(kind: str, value: object, bytes_max: int) -> str:
 
 
 def check_topic(topic: object) -> str:
-    """The topic, if it is 1 to 255 bytes of UTF-8 without control characters or ``*``."""
+    """Returns the topic. It must be 1 to 255 bytes of UTF-8 without control characters or ``*``.
+
+    Raises InvalidArgument if it is not.
+    """
     text = _check("topic", topic, TOPIC_BYTES_MAX)
     if "*" in text:
         raise InvalidArgument(f"topic {text!r} contains '*': use subscribe_pattern for patterns")
@@ -39,12 +42,19 @@ def check_topic(topic: object) -> str:
 
 
 def check_pattern(pattern: object) -> str:
-    """The pattern, if it is 1 to 255 bytes of UTF-8 without control characters."""
+    """Returns the pattern. It must be 1 to 255 bytes of UTF-8 without control characters.
+
+    Raises InvalidArgument if it is not.
+    """
     return _check("pattern", pattern, TOPIC_BYTES_MAX)
 
 
 def check_word(kind: str, word: object) -> str:
-    """A node id or cluster name: like a topic, but without white space or commas."""
+    """Returns a node id or cluster name. It must be 1 to 255 bytes of UTF-8 without control
+    characters, white space or commas.
+
+    Raises InvalidArgument if it is not.
+    """
     text = _check(kind, word, WORD_BYTES_MAX)
     if any(char.isspace() or char == "," for char in text):
         raise InvalidArgument(f"{kind} {text!r} contains white space or a comma")

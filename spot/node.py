@@ -1,4 +1,4 @@
-"""class Spot: a node of the cluster. Its calls stand in spot/calls, by subject."""
+"""class Spot: a node of the cluster. Its calls are in spot/calls, by subject."""
 
 from __future__ import annotations
 
@@ -28,12 +28,23 @@ class Spot(
 ):
     """A node of a SPOT cluster.
 
-    Settings come from ``config``, or from the environment when there is none, and are overridden by
-    keywords (see Config). Endpoints in ``bind`` are bound, peers in ``cluster`` added, ``topics``
-    created and ``subscribe`` subscribed to before the constructor returns.
+    Before the constructor returns, it has bound the endpoints in ``bind``, added the peers in
+    ``cluster``, created ``topics``, and subscribed to ``subscribe``. It does not wait for peers.
 
-    All calls are thread-safe. Timeouts are seconds; None waits for as long as it takes, 0 does not
-    wait. After ``close``, and in a forked child, calls raise Closed.
+    All calls are thread-safe. A ``timeout`` is in seconds: None waits as long as it takes, 0 does
+    not wait. After ``close``, and in a forked child, every call raises Closed.
+
+    A node is a context manager, whose end closes it. The interpreter closes open nodes when it
+    exits; in daemon threads, calls end with SystemExit then.
+
+    Args:
+        config: The settings. None (the default): those of the environment, ``Config.from_env()``.
+        settings: Fields of Config by keyword. They override ``config`` or the environment.
+
+    Raises:
+        InvalidArgument: A setting is not valid.
+        AddressInUse: Another socket listens on an endpoint of ``bind``.
+        TypeError: A keyword is no setting, or ``config`` is no Config.
     """
 
     def __init__(self, config: Config | None = None, **settings: Any) -> None:
@@ -58,8 +69,8 @@ class Spot(
                 self.cluster_add(endpoint)
             with self._driver.lock:
                 for name in config.subscribe:
-                    self._core.subscribe(name, pattern="*" in name)
-                self._driver.turns.act()
+                    self._core.announcer.subscribe(name, pattern="*" in name)
+                self._driver.loop.act()
         except BaseException:
             self._driver.shut()
             raise
@@ -91,12 +102,12 @@ class Spot(
 
     @property
     def config(self) -> Config:
-        """The settings that this node was made with."""
+        """The settings of this node, with the limits that ``set_hwm`` has set since."""
         return self._config
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """The endpoints that this node is bound to, ports resolved."""
+        """The endpoints that this node listens on, with their ports resolved."""
         return self._driver.transport.endpoints
 
     @property
@@ -105,11 +116,11 @@ class Spot(
         return self._driver.closing
 
     def close(self) -> None:
-        """Delivers what was accepted for up to ``linger``, says goodbye, and ends the node.
+        """Closes the node: delivers what was accepted, and says goodbye to the peers.
 
-        Blocked calls of other threads raise Closed, iterations end. A second call does nothing. In
-        a signal handler that has interrupted a call of the node, it returns at once, and the node
-        is closed by a thread of its own.
+        It delivers for up to ``linger`` seconds. Calls of other threads that wait raise Closed, and
+        iterations end. A second call does nothing. In a signal handler that has interrupted a call
+        of the node, it returns at once, and a thread of its own closes the node.
         """
         driver = self._driver
         if driver.closing:
@@ -128,13 +139,11 @@ class Spot(
             driver.refuse_calls()
         try:
             with driver.lock:
-                driver.flush_lanes()
-                links = self._core.nodes
-                driver.wait(
-                    lambda: not any(link.has_unsent for link in links.values()), until, closing=True
-                )
+                driver.loop.flush()
+                links = self._core.links.by_node
+                driver.wait(lambda: not self._core.unsent(), until, closing=True)
                 self._core.leave()
-                driver.turns.act()
+                driver.loop.act()
                 driver.wait(lambda: not links, until, closing=True)
         finally:
             driver.shut()
@@ -147,14 +156,17 @@ def _host_name() -> str:
 
 
 _unclosed: weakref.WeakSet[Spot] = weakref.WeakSet()
-"""What the interpreter closes when it ends, if the application did not."""
+"""Nodes that the application has not closed. The interpreter closes them when it exits."""
 
 
 @atexit.register
 def _close_all() -> None:
-    for node in list(_unclosed):
+    nodes = list(_unclosed)
+    for node in nodes:
+        node._driver.is_exiting = True
+    for node in nodes:
         node.close()
 
 
-# In a forked child its nodes are closed already.
+# In a forked child, the nodes of its parent are closed already.
 os.register_at_fork(after_in_child=_unclosed.clear)

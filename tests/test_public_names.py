@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import spot
 
 PACKAGE = Path(spot.__file__).parent
 CORE_FILES = sorted((PACKAGE / "core").rglob("*.py"))
-PUBLIC_MODULES = ("config", "errors", "message", "node")
+PUBLIC_MODULES = ("config", "errors", "message", "node", "timeout")
 NOT_IN_CORE = {"zmq", "socket", "time", "random", "threading", "select", "os"}
 
 
@@ -37,9 +38,16 @@ def test_public_names_exist() -> None:
 
 
 def test_public_names_are_documented() -> None:
-    """help() is the first place where a user looks."""
+    """help() is the first place where a user looks; for a type alias, the line below it."""
+    below: dict[str, str] = {}
+    for module in PUBLIC_MODULES:
+        body = ast.parse((PACKAGE / f"{module}.py").read_text()).body
+        for line, after in itertools.pairwise(body):
+            if isinstance(line, ast.AnnAssign) and isinstance(after, ast.Expr):
+                below[ast.unparse(line.target)] = str(ast.literal_eval(after.value))
     for name in spot.__all__:
-        assert inspect.getdoc(getattr(spot, name)), name
+        value = getattr(spot, name)
+        assert inspect.getdoc(value) if inspect.isclass(value) else below.get(name), name
 
 
 @pytest.mark.parametrize("module", ["spot", "spot.aio"])

@@ -62,7 +62,7 @@ def default_subscriber(stage: Stage) -> None:
 
 
 def forgetful_publisher(stage: Stage) -> None:
-    """The publisher, keeping no history."""
+    """The publisher, which has no replay buffer."""
     _publish(stage, node_of_role(stage.load, history_bytes=0))
 
 

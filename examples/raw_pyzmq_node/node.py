@@ -3,7 +3,7 @@
     spot scenario run two-node-reconnect --program 'python examples/raw_pyzmq_node/node.py'
 
 It knows nothing of SPOT: it publishes and receives over XPUB and XSUB, and speaks the contract of
-docs/history.md, which is all that the testbed asks of a node. Under a cut it loses messages and
+docs/journal.md, which is all that the testbed asks of a node. Under a cut it loses messages and
 tells nobody, so its verdict is fail, with no-silent-gap among the reasons.
 
 One connection serves both directions, as only one node of a pair dials: the one that was dialled
@@ -31,7 +31,7 @@ UNHEARD_AFTER_S = 1.0
 FLUSH_EVERY_S = 0.1
 
 
-class History:
+class Journal:
     """The records of this node, as JSON lines."""
 
     def __init__(self, path: str) -> None:
@@ -39,7 +39,7 @@ class History:
         written = Path(os.devnull if path == "none" else path)
         self._file = written.open("a", encoding="utf-8")
         self._flushed = 0.0
-        if half_a_line:  # of a life that was killed
+        if half_a_line:  # of an incarnation that was killed
             self._file.write("\n")
 
     def record(self, kind: str, at: float | None = None, **fields: object) -> None:
@@ -63,7 +63,7 @@ class Node:
         self.subscribed = _words("SPOT_SUBSCRIBE")
         self.rate = float(os.environ.get("SPOT_RATE") or 0)
         self.size = int(os.environ.get("SPOT_PAYLOAD_BYTES") or 64)
-        self.history = History(os.environ["SPOT_HISTORY"])
+        self.journal = Journal(os.environ["SPOT_JOURNAL"])
         self.counter = 0
         self.publishes = 0
         self.received: Counter[tuple[str, str, int]] = Counter()
@@ -89,7 +89,7 @@ class Node:
             self.poller.register(source, zmq.POLLIN)
 
     def run(self) -> None:
-        self.history.record(
+        self.journal.record(
             "start", version=1, node=self.name, pid=os.getpid(), wall=time.time(),
             endpoints=_words("SPOT_BIND"), rate=self.rate, payload_bytes=self.size, config={},
         )  # fmt: skip
@@ -108,17 +108,17 @@ class Node:
                     self.take(source)
                 else:
                     self.answer()
-            self.history.flush()
-        self.history.record("stop", reason="SIGTERM", metrics=self.metrics())
-        self.history.record("closed")
-        self.history.flush(now=True)
+            self.journal.flush()
+        self.journal.record("stop", reason="SIGTERM", metrics=self.metrics())
+        self.journal.record("closed")
+        self.journal.flush(now=True)
         Path(os.environ["SPOT_CONTROL"]).unlink(missing_ok=True)
 
     def publish(self) -> None:
         self.counter += 1
         data = f"{self.counter} ".encode().ljust(self.size, b".")
         for topic in self.topics:
-            self.history.record("publish", topic=topic, counter=self.counter)
+            self.journal.record("publish", topic=topic, counter=self.counter)
             self.publishes += 1
             self.send(topic, data)
             self.receive(topic, self.name, self.epoch, data)  # its own, if it listens to it
@@ -142,7 +142,7 @@ class Node:
             return
         stream = (topic, sender, epoch)
         self.received[stream] += 1
-        self.history.record(
+        self.journal.record(
             "recv", topic=topic, node=sender, epoch=epoch, counter=int(data.split(b" ")[0]),
             # PUB/SUB has no sequence numbers and says of no message that one before it was lost.
             seq=self.received[stream], missed=0,

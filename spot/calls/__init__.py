@@ -1,4 +1,4 @@
 """The calls of a node, by subject; spot/node.py puts them together as class Spot.
 
-Each checks its arguments, and has the core and the driver do the rest. Internal.
+Each call checks its arguments; the core and the driver do the rest. Internal.
 """

@@ -1,28 +1,23 @@
-"""What the calls share: the node's core and driver, how they wait, and how a timeout is read."""
+"""What the calls share: the core and the driver of the node, and how they wait."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TypeVar
 
 from spot.config import Config
-from spot.errors import InvalidArgument
 from spot.runtime.driver import Driver
-
-FOREVER_S = 1e8
-"""Longer timeouts wait for as long as it takes: locks and polls can't count so far."""
 
 Found = TypeVar("Found")
 
 
 class CalledOff(BaseException):
-    """Ends the wait of a call whose caller has gone, as other errors end it."""
+    """Ends the wait of a call whose caller has gone. It does so as any other error would."""
 
 
 class Caller:
-    """Who waits for a call that runs in another thread, and may go before it has ended."""
+    """The task that waits for a call in another thread. It may go before the call has ended."""
 
     __slots__ = ("has_gone",)
 
@@ -31,21 +26,20 @@ class Caller:
 
 
 CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
-"""In whose place this thread calls; None if it calls for itself."""
+"""The task for which this thread makes a call; None if it calls for itself."""
 
 
 class Calls:
-    """A node's core and driver. The lock of the driver guards the core."""
+    """The base of all calls: a core and its driver, whose lock guards the core."""
 
     def __init__(self, config: Config, node_id: str) -> None:
         self._config = config
         self._node_id = node_id
         self._driver = Driver(config, node_id)
         self._core = self._driver.core
-        self._traffic = self._driver.core.traffic
 
     def _wait(self, ready: Callable[[], Found], until: float | None) -> Found:
-        """Lock held. As the driver's; raises CalledOff when the caller has gone."""
+        """Lock held. Waits as the driver does; raises CalledOff when the caller has gone."""
         caller = CALLER.get()
         if caller is None:
             return self._driver.wait(ready, until)
@@ -58,16 +52,7 @@ class Calls:
         return self._driver.wait(ready_or_off, until)
 
     def _call_off(self, caller: Caller) -> None:
-        """The caller goes: its call ends where it waits, or when it comes to that."""
+        """The caller goes: its call ends at once if it waits, or else at its next wait."""
         with self._driver.lock:
             caller.has_gone = True
-            self._driver.readers.tell_progress()
-
-
-def deadline(timeout: float | None) -> float | None:
-    """The moment when a timeout ends. InvalidArgument if it is none."""
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
-        raise InvalidArgument(f"timeout must be None or seconds from 0, not {timeout!r}")
-    return time.monotonic() + timeout if timeout < FOREVER_S else None
+            self._driver.wakeups.tell_progress()

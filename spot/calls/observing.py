@@ -5,37 +5,51 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 
-from spot.calls.base import deadline
 from spot.calls.receiving import ReceivingCalls
 from spot.errors import Closed
 from spot.message import Event, Metrics, View
+from spot.timeout import deadline
 
 EVENTS_KEPT = 10_000
 
 
 class ObservingCalls(ReceivingCalls):
-    """What an operator wants to see."""
+    """Metrics, events and the view, for operators; and the limits of queues."""
 
     def metrics(self) -> Metrics:
-        """Counters and gauges of this node."""
+        """Counts what this node has done, and what waits in it.
+
+        Returns:
+            A Metrics of this moment.
+        """
         with self._driver.lock:
             self._driver.check_open()
-            self._driver.flush_lanes()
-            strangers = self._driver.transport.strangers.refused
+            self._driver.loop.flush()
+            refused = self._driver.transport.unauthenticated.refused
             waiting = [message.data for message in (*self._current, *self._staged)]
-            return self._core.metrics(strangers=strangers, waiting=waiting)
+            return self._core.metrics(refused=refused, waiting=waiting)
 
     def events(self, timeout: float | None = None) -> Generator[Event, None, None]:
-        """Iterates over what happens to links, hosts, topics and the view from this call on.
+        """Iterates over what happens to links, hosts, topics and the view, from this call on.
 
-        Ends when nothing happened for ``timeout`` seconds, or the node is closed. Each iterator
-        keeps the newest 10,000 events that it has not handed out.
+        Each iterator gets every event, and keeps the newest 10,000 that it has not handed out yet.
+        It ends when the node is closed.
+
+        Args:
+            timeout: Seconds without an event after which the iterator ends. None (the default):
+                never. 0: it hands out what there is, and ends.
+
+        Returns:
+            An iterator of Event.
+
+        Raises:
+            InvalidArgument: ``timeout`` is negative or not a number.
         """
         deadline(timeout)
         happened: deque[Event] = deque(maxlen=EVENTS_KEPT)
         with self._driver.lock:
             self._driver.check_open()
-            self._driver.telling.listeners.append(happened)
+            self._driver.event_log.listeners.append(happened)
         return self._events(happened, timeout)
 
     def _events(
@@ -55,20 +69,34 @@ class ObservingCalls(ReceivingCalls):
                     event = happened.popleft()
                 yield event
         finally:
-            telling = driver.telling
-            telling.listeners = [kept for kept in telling.listeners if kept is not happened]
+            log = driver.event_log
+            log.listeners = [kept for kept in log.listeners if kept is not happened]
 
     def view(self) -> View:
-        """Who can be reached now, whether that is a quorum, and which topics are in conflict."""
+        """Tells which nodes can be reached, and whether they are a quorum.
+
+        Returns:
+            A View of this moment. It also names the topics that have several hosts.
+        """
         with self._driver.lock:
             self._driver.check_open()
-            return self._core.views.view
+            return self._core.failover.views.view
 
     def set_hwm(self, sndhwm: int, rcvhwm: int) -> None:
-        """Sets the message limits of existing and future queues."""
+        """Changes the limits of all queues, existing and future, while the node runs.
+
+        Args:
+            sndhwm: How many messages may wait in this node for one peer, from 1. The limit of 16
+                MiB stays.
+            rcvhwm: How many messages of one peer may wait here for ``recv``, from 1. The limit of
+                16 MiB stays.
+
+        Raises:
+            InvalidArgument: One of the two is not a whole number from 1.
+        """
         checked = self._config.with_settings(sndhwm=sndhwm, rcvhwm=rcvhwm)
         with self._driver.lock:
             self._driver.check_open()
             self._config = checked
             self._core.set_hwm(sndhwm, rcvhwm)
-            self._driver.turns.act()
+            self._driver.loop.act()

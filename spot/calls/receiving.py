@@ -1,8 +1,9 @@
 """Receiving.
 
-A delivery is decoded when it is taken, into the driver's ``current``, from which ``recv`` pops
-without the lock. Once a descriptor was asked for, messages wait in ``_staged`` instead, under the
-lock, so that the descriptor stays exact.
+A delivery is a batch of messages that has arrived. It is decoded when it is taken from the inbox,
+into the driver's ``current``, from which ``recv`` pops without the lock. Once the application has
+asked for a descriptor, messages wait in ``_staged`` instead, under the lock, so that the descriptor
+stays exact.
 """
 
 from __future__ import annotations
@@ -15,30 +16,43 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 
-from spot.calls.base import Calls, deadline
+from spot.calls.base import Calls
 from spot.config import Config
-from spot.core.data.inbox import Delivery, Notice
+from spot.core.data.inbox import Delivery, MultiDelivery, Notice
 from spot.errors import Closed, HostUnreachable, InvalidArgument
 from spot.message import Message
+from spot.timeout import deadline
 
 
 class ReceivingCalls(Calls):
-    """Taking messages, and being told of lost hosts."""
+    """Taking messages. Lost hosts are raised in between."""
 
     def __init__(self, config: Config, node_id: str) -> None:
         super().__init__(config, node_id)
         self._current = self._driver.current
         self._staged: deque[Message] = deque()
-        self._taken: Delivery | None = None
+        self._taken: Delivery | MultiDelivery | None = None
         self._ready_fd = -1
 
     def recv(self, timeout: float | None = None) -> Message | None:
-        """The next message of any subscription; None when none came within ``timeout``.
+        """Takes the next message of any subscription.
 
-        Raises HostUnreachable once for each outage of a host of subscribed topics, after what
-        arrived from it before; the next call goes on. With several threads each message, and
-        each such error, goes to one of them.
+        Of several threads that wait, one gets each message, and one gets each HostUnreachable.
+
+        Args:
+            timeout: Seconds to wait for a message. None (the default): as long as it takes. 0:
+                don't wait.
+
+        Returns:
+            The message, or None if none came within ``timeout``.
+
+        Raises:
+            HostUnreachable: A host of subscribed topics was lost. It is raised once for each
+                outage, after the messages that had arrived from that host. The next call goes on.
+            InvalidArgument: ``timeout`` is negative or not a number.
         """
+        if timeout is not None and not (type(timeout) is float and timeout >= 0.0):
+            deadline(timeout)
         try:
             return self._current.popleft()
         except IndexError:
@@ -68,7 +82,7 @@ class ReceivingCalls(Calls):
         return message
 
     def _has_input(self) -> bool:
-        return bool(self._traffic.inbox.items or self._current or self._staged)
+        return bool(self._core.inbox.items or self._current or self._staged)
 
     def _next_message(self) -> Message | None:
         """Lock held. Raises a notice; decodes the next delivery; None if there is nothing."""
@@ -76,7 +90,7 @@ class ReceivingCalls(Calls):
         message: Message | None = None
         while message is None:
             try:
-                # Others pop without the lock: whether there is one shows in the popping only.
+                # Other threads pop without the lock: only popping shows whether there is one.
                 message = current.popleft()
             except IndexError:
                 self._release_taken()
@@ -86,24 +100,35 @@ class ReceivingCalls(Calls):
                 current.extend(messages)
         if self._ready_fd >= 0:
             if not current:
-                # Who waits for the descriptor will not call before there is more.
+                # A thread that waits for the descriptor will not call before there is more.
                 self._release_taken()
             self._signal_ready()
         return message
 
     def _release_taken(self) -> None:
-        """Lock held. The last delivery has been handed out: its credit goes back."""
+        """Lock held. Gives back the credit of the last delivery: all of it was returned."""
         if self._taken is not None:
             taken, self._taken = self._taken, None
             now = time.monotonic()
-            self._traffic.taken(taken, now)
+            self._core.taken(taken, now)
             if self._core.effects.touched or now >= self._core.deadline:
-                self._driver.turns.act()
+                self._driver.loop.act()
 
     def recv_many(self, max_messages: int, timeout: float | None = None) -> list[Message]:
-        """Up to so many messages in one go: those that are there, or the first that come.
+        """Takes several messages in one go: those that are there, or the first that come.
 
-        Empty after ``timeout``. A HostUnreachable comes with the next call, after what precedes it.
+        Args:
+            max_messages: How many to take at most, from 1.
+            timeout: Seconds to wait for the first message. None (the default): as long as it takes.
+                0: don't wait.
+
+        Returns:
+            The messages in order; an empty list if none came within ``timeout``.
+
+        Raises:
+            HostUnreachable: As for ``recv``. Messages that stand before it are returned first; then
+                the next call raises it.
+            InvalidArgument: ``max_messages`` or ``timeout`` is not valid.
         """
         if not isinstance(max_messages, int) or max_messages < 1:
             raise InvalidArgument(
@@ -120,25 +145,25 @@ class ReceivingCalls(Calls):
                 while not self._gather(found, max_messages):
                     if not driver.wait(self._has_input, until):
                         break
-                driver.turns.act()
+                driver.loop.act()
         except BaseException:
             self._put_back(found)
             raise
         return found
 
     def _put_back(self, messages: list[Message]) -> None:
-        """A signal's handler has raised as they were about to be handed out."""
+        """Takes messages back: the handler of a signal has raised before they were returned."""
         with self._driver.lock:
             current = self._current if self._ready_fd < 0 else self._staged
             current.extendleft(reversed(messages))
             self._signal_ready()
 
     def _gather(self, found: list[Message], most: int) -> bool:
-        """Lock held. Moves what is there to ``found``; raises a notice that stands before it."""
+        """Lock held. Moves messages to ``found``; raises a notice that stands before the first."""
         current = self._current if self._ready_fd < 0 else self._staged
-        inbox = self._traffic.inbox
+        inbox = self._core.inbox
         while True:
-            # Others pop without the lock: each message goes to who pops it. None is no message.
+            # Other threads pop without the lock; one gets each message. None is no message.
             with suppress(IndexError):
                 found.extend(islice(iter(current.popleft, None), most - len(found)))
             if not current:
@@ -155,8 +180,8 @@ class ReceivingCalls(Calls):
         return bool(found)
 
     def _open_next(self) -> list[Message]:
-        """Lock held. The messages of the next delivery, none if there is none; raises a notice."""
-        item = self._traffic.take()
+        """Lock held. The messages of the next delivery; empty if there is none. Raises a notice."""
+        item = self._core.take()
         if isinstance(item, Notice):
             self._signal_ready()
             raise _unreachable(item) from None
@@ -166,16 +191,26 @@ class ReceivingCalls(Calls):
         return item.messages()
 
     def __iter__(self) -> Iterator[Message]:
-        """Messages as they come. It raises as ``recv`` does, can go on after that, and ends with
-        close.
+        """Iterates over messages as they come, until the node is closed.
+
+        Returns:
+            An iterator. Each step waits for a message as long as it takes. It can go on after an
+            error.
+
+        Raises:
+            HostUnreachable: As for ``recv``, out of the step that comes to it.
         """
         return _Messages(self)
 
     def fileno(self) -> int:
-        """A descriptor for select, poll or asyncio: readable while ``recv(0)`` would return or
-        raise.
+        """Returns a file descriptor for ``select``, ``poll`` or an event loop.
 
-        After the first call of this, ``recv`` takes a slower way that keeps the descriptor exact.
+        It is readable while ``recv(0)`` would return a message or raise (HostUnreachable, or
+        Closed). Don't read it, and don't close it. From the first call on, ``recv`` is somewhat
+        slower, as it keeps the descriptor exact.
+
+        Returns:
+            The descriptor, the same at each call.
         """
         with self._driver.lock:
             self._driver.check_open()
@@ -184,7 +219,7 @@ class ReceivingCalls(Calls):
                 weakref.finalize(self, os.close, self._ready_fd).atexit = False
                 while self._current:
                     try:
-                        # Others pop without the lock.
+                        # Other threads pop without the lock.
                         self._staged.append(self._current.popleft())
                     except IndexError:
                         break
@@ -196,15 +231,15 @@ class ReceivingCalls(Calls):
                     if signal is not None:
                         signal()
 
-                self._driver.readers.on_change = on_change
+                self._driver.wakeups.on_change = on_change
                 self._signal_ready()
             return self._ready_fd
 
     def _signal_ready(self) -> None:
-        """Lock held. Brings the descriptor in line with what ``recv(0)`` would do."""
+        """Lock held. Makes the descriptor readable just if ``recv(0)`` would return or raise."""
         if self._ready_fd < 0:
             return
-        if self._staged or self._traffic.inbox.items or self._driver.closing:
+        if self._staged or self._core.inbox.items or self._driver.closing:
             os.eventfd_write(self._ready_fd, 1)
         else:
             try:

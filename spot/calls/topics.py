@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from spot.calls.base import Calls, deadline
+from spot.calls.base import Calls
 from spot.core.link import Link
 from spot.endpoint import parse_endpoint
 from spot.errors import HostUnreachable, InvalidArgument, TopicExists, TopicNotFound
 from spot.names import check_topic
+from spot.timeout import deadline
 
 
 class TopicCalls(Calls):
@@ -18,14 +19,23 @@ class TopicCalls(Calls):
     def topic_create(
         self, topic: str, *, history_bytes: int | None = None, standby: bool = False
     ) -> None:
-        """Hosts a topic on this node. Raises TopicExists if it, or a peer that is up, hosts it.
+        """Hosts a topic on this node: the topic becomes LOCAL here, and REMOTE on its peers.
 
-        ``history_bytes`` of its newest messages are kept for subscribers that were cut off (None:
-        as the setting says, 0: nothing), within ``history_total_bytes`` of the node.
+        Args:
+            topic: The name: 1 to 255 bytes of UTF-8 without control characters or ``*``.
+            history_bytes: How many bytes of the newest messages the replay buffer keeps, with
+                overhead, for subscribers that were cut off. None (the default): as the setting
+                ``history_bytes`` says. 0: none. The setting ``history_total_bytes`` limits all
+                topics together.
+            standby: Whether this node stands by for another host of the topic. Default False. A
+                standby serves the routes that name it. Other subscriptions and publishes take it
+                only while no other host is up. A publish on the standby's own node goes to its own
+                topic. A standby keeps no other node from hosting the topic.
 
-        With ``standby`` a peer may host it as well: routes can name this host, and other
-        subscriptions and publishes take it only while no host is up that does not stand by. (To
-        publish to it on this node publishes here.) A standby keeps nobody from hosting the topic.
+        Raises:
+            TopicExists: This node hosts the topic already; or a peer that is up does, unless one of
+                the two is a standby.
+            InvalidArgument: The name or ``history_bytes`` is not valid.
         """
         check_topic(topic)
         if history_bytes is not None:
@@ -33,7 +43,7 @@ class TopicCalls(Calls):
         driver = self._driver
         with driver.lock:
             driver.check_open()
-            registry = self._traffic.registry
+            registry = self._core.registry
             if topic in registry.local:
                 raise TopicExists(
                     f"topic {topic!r} is hosted by this node already: publish to it, or "
@@ -49,31 +59,38 @@ class TopicCalls(Calls):
                         topic=topic,
                         node=host.node,
                     )
-            # What was published to a host elsewhere goes there.
-            driver.lanes.order()
-            self._core.create_topic(topic, time.time_ns(), history_bytes, standby=standby)
-            driver.lanes.retire()
-            driver.turns.act()
+            # Messages that were published to a host elsewhere go there.
+            driver.buffers.order()
+            self._core.announcer.create_topic(topic, time.time_ns(), history_bytes, standby=standby)
+            driver.buffers.retire()
+            driver.loop.act()
 
     def topic_destroy(self, topic: str) -> None:
-        """Stops hosting a topic. TopicNotFound if there is none, InvalidArgument if it is
-        REMOTE.
+        """Stops hosting a LOCAL topic. Its replay buffer is dropped.
+
+        Args:
+            topic: The name of the topic.
+
+        Raises:
+            TopicNotFound: There is no such topic.
+            InvalidArgument: The topic is REMOTE, so that only its host can destroy it; or the name
+                is not valid.
         """
         check_topic(topic)
         driver = self._driver
         with driver.lock:
             driver.check_open()
-            hosted = self._traffic.registry.local.get(topic)
+            hosted = self._core.registry.local.get(topic)
             if hosted is None:
-                if topic in self._traffic.registry.remote:
+                if topic in self._core.registry.remote:
                     raise InvalidArgument(
                         f"topic {topic!r} is REMOTE: only its host can destroy it", topic=topic
                     )
                 raise TopicNotFound(f"no topic {topic!r}", topic=topic)
-            self._driver.lanes.of_topic.pop(topic, None)
-            driver.lanes.order()
-            self._core.destroy_topic(hosted, time.monotonic())
-            driver.turns.act()
+            self._driver.buffers.of_topic.pop(topic, None)
+            driver.buffers.order()
+            self._core.announcer.destroy_topic(hosted, time.monotonic())
+            driver.loop.act()
 
     def topic_route(
         self,
@@ -84,20 +101,31 @@ class TopicCalls(Calls):
         timeout: float | None = 1.0,
         replace: bool = False,
     ) -> None:
-        """Names the host of a REMOTE topic, and makes it a full peer.
+        """Names the host of a REMOTE topic, and adds that host as a peer.
 
-        ``endpoint`` may be a peer's node id. A host that is up without having the topic yet is
-        accepted, the same host again changes nothing. Raises HostUnreachable if the host does not
-        greet within ``timeout``; TopicExists if the topic is LOCAL, or another host of it can be
-        reached and ``replace`` is not set. After an error nothing of the route stays registered.
+        The host need not have the topic yet. Naming the same host again changes nothing. After an
+        error nothing of the route stays registered.
 
-        ``backups`` are further hosts, as endpoints or node ids: full peers too. When the current
-        host is lost, the next in the order (the first follows the last) that is up and has the
-        topic takes over without a call, and stays for as long as it lives: an event ``"route"``
-        tells, messages name their host, ``recv`` raises only when none is left. Where the host does
-        not greet in time, the first backup that did is taken; if none did, the call raises.
-        ``replace`` goes back to ``endpoint`` while a backup serves. InvalidArgument where a host is
-        named twice.
+        When the host is lost, the next of ``backups`` that is up and has the topic takes over
+        without a call; the first host follows the last backup. It serves for as long as it is up.
+        An event ``"route"`` says so, and messages name their host. ``recv`` raises HostUnreachable
+        only when no host is left.
+
+        Args:
+            topic: The name of the topic.
+            endpoint: The endpoint or node id of the host.
+            backups: Endpoints or node ids of further hosts, in the order in which they take over.
+                Each is added as a peer. Default: none.
+            timeout: Seconds to wait for the greeting of the host. When they are over, the first
+                backup that has greeted becomes the host. Default 1. None: wait for the host as long
+                as it takes. 0: don't wait.
+            replace: Whether to leave another host of the topic that is up, also to go back to
+                ``endpoint`` while a backup serves. Default False.
+
+        Raises:
+            HostUnreachable: Neither the host nor a backup has greeted within ``timeout``.
+            TopicExists: The topic is LOCAL; or another host of it is up and ``replace`` is False.
+            InvalidArgument: A host is named twice, or an argument is not valid.
         """
         check_topic(topic)
         until = deadline(timeout)
@@ -107,13 +135,13 @@ class TopicCalls(Calls):
         with driver.lock:
             driver.check_open()
             self._check_routable(topic, set(), True)
-            peers_before = set(core.nodes)
-            added = [named for named in endpoints if not core.knows_peer(named)]
+            peers_before = set(core.links.by_node)
+            added = [named for named in endpoints if not core.peers.knows(named)]
             for named in added:
                 parse_endpoint(named)
             for named in added:
-                core.add_peer(named, time.monotonic())
-            driver.turns.act()
+                core.peers.add(named, time.monotonic())
+            driver.loop.act()
             try:
                 self._wait(lambda: self._synced_link(endpoint), until)
                 links = [self._synced_link(named) for named in endpoints]
@@ -134,22 +162,22 @@ class TopicCalls(Calls):
                 raise
             link = links[at]
             assert link is not None
-            core.route(topic, endpoints, at, link.node, time.monotonic())
-            driver.turns.act()
+            core.failover.route(topic, endpoints, at, link.node, time.monotonic())
+            driver.loop.act()
 
     def _first_host(
         self, topic: str, endpoints: tuple[str, ...], links: list[Link | None], replace: bool
     ) -> int | None:
-        """Which of the named hosts is to be the first: the one that serves already, if it lives."""
+        """The index of the host to begin with: the one that serves already, if it is up."""
         nodes = [link.node if link is not None else None for link in links]
-        routed = self._traffic.registry.routes.get(topic)
+        routed = self._core.registry.routes.get(topic)
         if routed is not None and routed in nodes and not replace:
             return nodes.index(routed)
         return next((at for at, link in enumerate(links) if link is not None), None)
 
     def _check_routable(self, topic: str, named: set[str], replace: bool) -> None:
-        """Whether the topic may be routed to these nodes."""
-        registry = self._traffic.registry
+        """Raises TopicExists unless the topic may be routed to these nodes."""
+        registry = self._core.registry
         if topic in registry.local:
             raise TopicExists(
                 f"topic {topic!r} is LOCAL: it can't be routed, unless topic_destroy ends it first",
@@ -163,7 +191,7 @@ class TopicCalls(Calls):
             if host.link is not None and not host.standby
         }
         routed = registry.routes.get(topic)
-        if routed is not None and routed in self._core.nodes:
+        if routed is not None and routed in self._core.links.by_node:
             hosts.add(routed)
         others = sorted(hosts - named)
         if others:
@@ -175,43 +203,64 @@ class TopicCalls(Calls):
             )
 
     def _synced_link(self, endpoint: str) -> Link | None:
-        link = self._core.linked_peer(endpoint)
-        return link if link is not None and link.synced else None
+        link = self._core.peers.linked(endpoint)
+        if link is None or not self._core.announced[link].synced:
+            return None
+        return link
 
     def _why_not(self, endpoint: str) -> str:
-        dial = self._core.dials.get(endpoint)
+        dial = self._core.dials.by_endpoint.get(endpoint)
         return (dial.last_error if dial is not None else None) or "no greeting came"
 
     def _forget_dial(self, endpoint: str, peers_before: set[str]) -> None:
-        """Takes back the endpoint of a route that failed. Who was a peer before stays one."""
-        dial = self._core.dials.get(endpoint)
+        """Takes back the endpoint of a route that failed. Nodes that were peers before stay so."""
+        dial = self._core.dials.by_endpoint.get(endpoint)
         if dial is None:
             return
         if dial.node in peers_before:
-            self._core.remove_dial(dial)
+            self._core.dials.remove(dial)
         else:
-            self._core.remove_peer(endpoint, time.monotonic())
+            self._core.peers.remove(endpoint, time.monotonic())
             if dial.node is not None:
-                self._core.readmit(dial.node)
-        self._driver.turns.act()
+                self._core.peers.readmit(dial.node)
+        self._driver.loop.act()
 
     def topic_exists(self, topic: str) -> bool:
-        """Whether the topic is hosted here or was announced by a peer."""
+        """Tells whether a topic is known: hosted by this node, or announced by a peer.
+
+        Args:
+            topic: The name of the topic.
+
+        Returns:
+            True if it is LOCAL or REMOTE. A peer that has not synchronised yet may host it all the
+            same; see ``cluster_sync``.
+        """
         with self._driver.lock:
             self._driver.check_open()
-            return topic in self._traffic.registry.local or topic in self._traffic.registry.remote
+            return topic in self._core.registry.local or topic in self._core.registry.remote
 
     def topic_is_local(self, topic: str) -> bool:
-        """Whether the topic is hosted here."""
+        """Tells whether this node hosts a topic.
+
+        Args:
+            topic: The name of the topic.
+
+        Returns:
+            True if it is LOCAL; False if it is REMOTE or not known.
+        """
         with self._driver.lock:
             self._driver.check_open()
-            return topic in self._traffic.registry.local
+            return topic in self._core.registry.local
 
     def list_topics(self) -> list[str]:
-        """All topics, LOCAL and REMOTE, sorted."""
+        """Lists all topics that are known, LOCAL and REMOTE.
+
+        Returns:
+            Their names, sorted.
+        """
         with self._driver.lock:
             self._driver.check_open()
-            return sorted(self._traffic.registry.names())
+            return sorted(self._core.registry.names())
 
 
 def _checked_hosts(endpoint: str, backups: Iterable[str]) -> tuple[str, ...]:

@@ -42,7 +42,8 @@ def choose_backend(given: str | None, say: Console) -> str:
     except (EngineMissing, ComposeMissing, ImageMissing) as error:
         if given:
             raise
-        why = "no container engine answers" if isinstance(error, EngineMissing) else str(error)
+        # Where there is no engine, that is all there is to say of it.
+        why = "no container engine answers" if type(error) is EngineMissing else str(error)
         say.print(
             f"{why}. Using local processes (BACKEND=process); 'spot doctor' says more",
             markup=False,

@@ -7,6 +7,7 @@ import importlib
 import click
 from click.shell_completion import CompletionItem
 
+from spot import __version__
 from spot.errors import SpotError
 
 __all__ = ["COMMANDS", "cli", "run_command_line"]
@@ -63,13 +64,7 @@ class LazyGroup(click.Group):
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    import importlib.metadata  # slow to import, and only --version needs it
-
-    try:
-        version = importlib.metadata.version("spot-cluster")
-    except importlib.metadata.PackageNotFoundError:
-        version = "(not installed)"
-    click.echo(f"spot {version}")
+    click.echo(f"spot {__version__}")
     ctx.exit()
 
 

@@ -27,6 +27,7 @@ def image_script() -> Path | None:
 def build_missing_images(client: docker.DockerClient, say: Console) -> None:
     """Builds missing images, and says so by ``say``. Raises ImageMissing when that fails."""
     from spot.testbed.engine import Images, require_images
+    from spot.testbed.engine_endpoint import EngineEndpoint
 
     missing = Images.from_env().missing(client)
     script = image_script()
@@ -43,7 +44,7 @@ def build_missing_images(client: docker.DockerClient, say: Console) -> None:
         say.status("building images"),
         subprocess.Popen(  # noqa: S603  our own script
             [script],
-            env={**os.environ, "PYTHON": sys.executable},
+            env={**EngineEndpoint.current().environment(os.environ), "PYTHON": sys.executable},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from spot.config import setting_default
+from spot.config import Config, join_list
 from spot.errors import InvalidArgument
 
 __all__ = ["NODE_OPTIONS", "PROGRAM_OPTIONS", "command"]
@@ -19,7 +19,7 @@ PROGRAM_OPTIONS = {
     "rate": "Messages a second to publish to each of its and the --publish topics (0: none).",
     "publish": "Topic of another node to publish to.",
     "payload_bytes": "Size of each published message (64).",
-    "history": "File to append the history to; '-' is standard output, 'none' nowhere (-).",
+    "journal": "File to append the journal to; '-' is standard output, 'none' nowhere (-).",
     "control": "Unix socket on which the node answers --check and takes commands (none).",
     "log_format": "Log lines as 'text' or 'json' (text).",
 }
@@ -58,8 +58,9 @@ NODE_OPTIONS = {
 
 
 def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    defaults = Config()
     for name, text in reversed((NODE_OPTIONS | PROGRAM_OPTIONS).items()):
-        default = setting_default(name) if name in NODE_OPTIONS else None
+        default = getattr(defaults, name) if name in NODE_OPTIONS else None
         if default not in (None, ()) and name != "log_level":
             text = (
                 f"{text.rstrip('.')} ({default:g})."
@@ -86,7 +87,7 @@ def command(check: bool, as_json: bool, **given: Any) -> None:
     """Run one node until Ctrl-C or SIGTERM.
 
     Every option may come from the environment, by the name in square brackets, where lists are
-    separated by commas. What the node does is printed as JSON lines (see --history); its log goes
+    separated by commas. What the node does is printed as JSON lines (see --journal); its log goes
     to standard error.
 
     \b
@@ -97,15 +98,19 @@ def command(check: bool, as_json: bool, **given: Any) -> None:
     A node is healthy once it has synchronised with its peers.
     """  # noqa: D301  click: a \b keeps a paragraph's lines
     environ = dict(os.environ)
-    for name, value in given.items():
-        if value not in (None, ()):
-            environ[f"SPOT_{name.upper()}"] = ",".join(value) if name in LISTS else value
+    try:
+        for name, value in given.items():
+            if value not in (None, ()):
+                text = join_list(name, value) if name in LISTS else value
+                environ[f"SPOT_{name.upper()}"] = text
+    except InvalidArgument as error:
+        raise click.UsageError(f"{error}; for several, repeat the option") from error
     if check:
         from spot.program.health import check as check_health
 
         raise SystemExit(check_health(environ.get("SPOT_CONTROL", ""), as_json=as_json))
     if as_json:
-        raise click.UsageError("--json belongs to --check; the history is JSON lines anyway")
+        raise click.UsageError("--json belongs to --check; the journal is JSON lines anyway")
 
     from spot.program.run import run
     from spot.program.settings import ProgramSettings

@@ -145,7 +145,7 @@ def run(
 ) -> None:
     """Run the scenarios of these NAMEs, files of your own among them, or all.
 
-    Each leaves histories, logs, its plan and a report in results/NAME/TIME/. With --program or
+    Each leaves journals, logs, its plan and a report in results/NAME/TIME/. With --program or
     --image the nodes are yours, see docs/testing-your-own.md.
     """
     scenarios = _chosen(names, seed, seeds, tag)

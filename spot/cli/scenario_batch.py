@@ -78,7 +78,7 @@ class Outcome:
         return lines
 
 
-class Batch:
+class ScenarioBatch:
     """One batch, run in threads. The main thread shows it, and ends it on Ctrl-C."""
 
     def __init__(
@@ -150,7 +150,7 @@ def run_batch(
         transient=True,
         disable=not say.is_terminal,
     )
-    batch = Batch(len(scenarios), backend, results, progress, say)
+    batch = ScenarioBatch(len(scenarios), backend, results, progress, say)
     done: list[Outcome] = []
     with progress, _terminated_like_interrupted():
         for together, at_once in (
@@ -165,7 +165,7 @@ def run_batch(
     return sorted(done, key=lambda outcome: order[id(outcome.scenario)])
 
 
-def _wait(batch: Batch, pending: list[Future[Outcome]], say: Console) -> None:
+def _wait(batch: ScenarioBatch, pending: list[Future[Outcome]], say: Console) -> None:
     try:
         wait(pending)
     except KeyboardInterrupt:

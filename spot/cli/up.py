@@ -52,7 +52,7 @@ EMBEDDED_EDGES_MAX = 100
     type=int,
     help="Port of the first node; the others take the next ones (any free).",
 )
-@click.option("--history", is_flag=True, help="Record what every node publishes and receives.")
+@click.option("--journal", is_flag=True, help="Record what every node publishes and receives.")
 @click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait until all is ready.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
@@ -63,7 +63,7 @@ def command(
     proxied: bool | None,
     rate: float | None,
     base_port: int | None,
-    history: bool,
+    journal: bool,
     timeout: float | None,
     as_json: bool,
 ) -> None:
@@ -89,7 +89,7 @@ def command(
                 backend,
                 proxied,
                 rate,
-                history,
+                journal,
                 base_port,
             )
             differs = list(wanted.differs_from(cluster))
@@ -113,7 +113,7 @@ def command(
                 backend=backend,
                 proxied=proxied,
                 rate=rate,
-                history=history,
+                journal=journal,
                 base_port=base_port,
             )
             _start(cluster, timeout, say)
@@ -138,7 +138,7 @@ class _Wanted:
     backend: str | None
     proxied: bool | None
     rate: float | None
-    history: bool
+    journal: bool
     base_port: int | None
 
     def differs_from(self, cluster: Cluster) -> Iterator[str]:
@@ -156,8 +156,8 @@ class _Wanted:
         rate = float(run.settings["SPOT_RATE"])
         if self.rate not in (None, rate):
             yield f"each of its nodes publishes {rate:g} messages a second, not {self.rate:g}"
-        if self.history and not run.history:
-            yield "its nodes record no history"
+        if self.journal and not run.journal:
+            yield "its nodes record no journal"
         first = run.topology.nodes[0].name
         address = cluster.addresses.get(first)
         port = urlsplit(address).port if address else None

@@ -1,13 +1,9 @@
-"""What the core wants done: collected while it decides, carried out by the driver afterwards."""
+"""What the core wants done: collected while it decides, carried out by the event loop."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from spot.core.link import Link
 from spot.message import Event
-
-if TYPE_CHECKING:
-    from spot.core.link import Link
 
 Frame = tuple[bytes, ...]
 """Records, and large payloads beside them; these may be views (memoryview) when they arrive."""
@@ -17,8 +13,8 @@ class Effects:
     """Frames to send, connections to make and to end, events to tell.
 
     ``progress`` says that something happened which a blocked call may wait for, ``rerouted`` that
-    publishes to REMOTE topics may have another host, or none. ``strangers`` are connections that
-    were refused without a node id to name them by, and why.
+    publishes to REMOTE topics may have another host, or none. ``unnamed_refusals`` are connections
+    that were refused without a node id to name them by, and why.
     """
 
     __slots__ = (
@@ -28,8 +24,8 @@ class Effects:
         "progress",
         "rerouted",
         "sends",
-        "strangers",
         "touched",
+        "unnamed_refusals",
     )
 
     def __init__(self) -> None:
@@ -37,7 +33,7 @@ class Effects:
         self.dials: list[tuple[bytes, str]] = []
         self.hangups: list[bytes] = []
         self.events: list[Event] = []
-        self.strangers: list[tuple[bytes, str]] = []
+        self.unnamed_refusals: list[tuple[bytes, str]] = []
         self.touched: dict[Link, None] = {}
         self.progress = False
         self.rerouted = False

@@ -1,8 +1,8 @@
-"""One link to a peer: its state, its liveness, its queue and its credit.
+"""One link to a peer: its state, its liveness, and the queues and the credit of its two flows.
 
 Credit is absolute: the receiver says up to which total of messages and bytes the sender may go
-since the link was made, and raises it as the application takes messages. Only batches count;
-all other records are exempt, so that a full link still beats its heart.
+since the link was made, and raises it as the application takes messages. Only batches cost
+credit. All other records are exempt, so that a full link still carries heartbeats.
 """
 
 from __future__ import annotations
@@ -10,26 +10,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Set
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
 
-from spot.core.topics.interest import Interest
 from spot.core.wire import codec
-from spot.core.wire.batches import CHUNK_MSGS, Chunk
+from spot.core.wire.batches import CHUNK_MSGS, Batch, Chunk
+from spot.core.wire.codec import ProtocolError
 from spot.core.wire.greeting import Incarnation
-from spot.core.wire.multi_batch import without
-
-if TYPE_CHECKING:
-    from spot.core.data.outbox import Publisher
-    from spot.core.membership.dial import Dial
-    from spot.core.topics.position import Position
-    from spot.core.topics.registry import HostedTopic, RemoteTopic, Way
-    from spot.core.wire.codec import NodeEntry
+from spot.core.wire.multi_batch import MultiBatch, without
 
 QUEUE_BYTES = 16 << 20
+FRAME_BYTES = 256 * 1024
+"""A frame of batches holds about so much at the most."""
 CONTROL_BYTES = 64 * 1024
-"""Other records go in frames of about so much: to handle one takes no longer than 50 ms."""
+"""A frame of other records holds about so much: its receiver handles it in less than 50 ms."""
 STREAM = frozenset((codec.DATA, codec.DATA_LARGE, codec.HEAD))
-"""The records that a stream consists of; each begins with the number of its topic."""
+"""The records that a stream consists of. Each begins with the number of its topic."""
 
 
 def chunk_msgs(window_msgs: int) -> int:
@@ -38,33 +32,23 @@ def chunk_msgs(window_msgs: int) -> int:
 
 
 class LinkState(Enum):
-    """A link that we dialled is DIALLING until the peer's HELLO; one that was dialled to us is
-    ANSWERED until the peer's CONFIRM."""
+    """The state of a link.
+
+    A link that this node dialled is DIALLING until the peer's HELLO. A link that the peer dialled
+    is ANSWERED until the peer's CONFIRM.
+    """
 
     DIALLING = "dialling"
     ANSWERED = "answered"
     UP = "up"
 
 
-class Ingress(NamedTuple):
-    """Messages that a node published, which wait for their place; ``last`` is that publisher's
-    number of the last of them. ``sender`` and ``chunk`` are there if they came through a relay.
-    """
-
-    topic_id: int
-    payloads: tuple[bytes, ...]
-    size: int
-    last: int
-    sender: codec.Sender | None = None
-    chunk: Chunk | None = None
-
-
 class Flow:
     """Batches of one kind over a link, both ways: what waits here for credit, and what may come.
 
-    What a host sends to subscribers and what is published to a host are two flows: a host that
-    waits for room for its peer's publishes must not hold up what that peer sends to it, or two
-    nodes would wait for each other for ever.
+    A link has two flows: what a host sends to subscribers, and what is published to a host. A host
+    that waits for room for its peer's publishes must not hold up what that peer sends to it;
+    otherwise two nodes could wait for each other for ever.
     """
 
     __slots__ = (
@@ -102,7 +86,7 @@ class Flow:
         self.grant_floor = 0
 
     def room(self, hwm: int) -> int:
-        """How many more messages may be queued for this peer."""
+        """How many more messages may be queued for the peer."""
         if self.out_bytes >= QUEUE_BYTES:
             return 0
         return max(0, hwm - self.out_msgs)
@@ -111,6 +95,36 @@ class Flow:
         self.out.append(chunk)
         self.out_msgs += chunk.count
         self.out_bytes += chunk.size
+
+    def queue_record(self, record: bytes) -> None:
+        """Queues a record that keeps its place behind the batches before it."""
+        self.queue(Chunk(record))
+
+    def has_credit(self, count: int) -> bool:
+        """Whether credit allows so many more messages at once."""
+        return (
+            self.sent_msgs + self.out_msgs + count <= self.limit_msgs
+            and self.sent_bytes + self.out_bytes < self.limit_bytes
+        )
+
+    def charge(self, batch: Batch | MultiBatch, bytes_max: int) -> int:
+        """Notes a batch that arrived, and returns its payload bytes.
+
+        ProtocolError if it goes beyond the credit that this node gave. Of bytes it may go beyond
+        by one message of ``bytes_max``.
+        """
+        size = batch.payload_bytes
+        self.recv_msgs += batch.msgs
+        self.recv_bytes += size
+        if self.recv_msgs > self.granted_msgs:
+            raise ProtocolError(
+                f"{self.recv_msgs} messages were sent, credit was given for {self.granted_msgs}"
+            )
+        if self.recv_bytes - size >= self.granted_bytes + bytes_max:
+            raise ProtocolError(
+                f"{self.recv_bytes} bytes were sent, credit was given for {self.granted_bytes}"
+            )
+        return size
 
     def grant(self, window_msgs: int) -> bool:
         """Whether the peer gets new limits: once a quarter of the window was taken."""
@@ -126,84 +140,75 @@ class Flow:
         self.granted_bytes = size
         return True
 
+    def drop(self, topic_ids: Set[int]) -> None:
+        """Removes what waits of some topics' streams, so that new streams may begin at once."""
+        out, self.out = self.out, deque()
+        self.out_msgs = self.out_bytes = 0
+        for chunk in out:
+            kind = chunk.data[0]
+            if kind == codec.MULTI_DATA:
+                left = without(chunk.data, topic_ids)
+                if left is not None:
+                    self.queue(Chunk(*left))
+            elif kind not in STREAM or chunk.topic_id not in topic_ids:
+                self.queue(chunk)
 
-class Link(Flow):
-    """The state of one connection; the deciding is done in cluster.py and liveness.py."""
+
+class Link:
+    """The state of one connection.
+
+    ``endpoint`` is the endpoint that this node dialled; it is None where the peer dialled.
+    ``data`` is the flow from hosts to subscribers, ``publishes`` the flow from publishers to hosts.
+    """
 
     __slots__ = (
         "answer_by",
-        "aside",
-        "aside_told",
-        "asked",
-        "asked_at",
-        "asked_before",
-        "asks",
-        "awaiting",
         "beat_at",
-        "behind",
         "bytes_max",
-        "changed",
-        "circles",
         "conn",
         "control",
-        "dial",
-        "ended",
-        "ending",
-        "feeds",
-        "follows",
-        "forwarders",
-        "has_unasked",
+        "data",
+        "endpoint",
         "heard_at",
         "incarnation",
-        "ingress",
-        "ingress_since",
-        "interest",
         "interval",
         "is_up",
-        "lacks",
         "link_id",
-        "lost",
         "node",
-        "offered",
         "peer_beat",
         "peer_beat_at",
-        "positions",
-        "publisher",
+        "probed_at",
+        "probed_before",
         "publishes",
-        "renewed",
-        "renewed_patterns",
-        "returns",
         "rtt",
-        "shunned",
         "state",
-        "streams",
-        "streams_as_of",
-        "synced",
-        "told",
-        "topics",
         "up_since",
-        "ways",
         "window_msgs",
     )
 
     def __init__(
-        self, conn: bytes, state: LinkState, link_id: int, now: float, answer_by: float
+        self,
+        conn: bytes,
+        state: LinkState,
+        link_id: int,
+        now: float,
+        answer_by: float,
+        endpoint: str | None = None,
     ) -> None:
-        super().__init__()
         self.conn = conn
         self.state = state
-        # As ``state`` says, for those who ask with each frame.
+        # What ``state`` says, for code that asks with each frame.
         self.is_up = state is LinkState.UP
         self.link_id = link_id
-        self.dial: Dial | None = None
+        self.endpoint = endpoint
         self.answer_by = answer_by
         self.node = ""
         self.incarnation = Incarnation(0, 0)
         self.up_since = 0.0
 
         self.heard_at = now
-        self.asked_at = 0.0
-        self.asked_before = 0.0
+        self.probed_at = 0.0
+        self.probed_before = 0.0
         self.interval = 0.0
         self.beat_at = 0.0
         self.peer_beat = 0
@@ -213,56 +218,17 @@ class Link(Flow):
         self.control: list[bytes] = []
         self.window_msgs = 1
         self.bytes_max = 0
-        # A subscriber that is set aside is not waited for; what it lacks, and from which sequence
-        # on, comes from history. What history did not hold any more is lost to it.
-        self.aside = False
-        self.aside_told = False
-        self.lacks: dict[HostedTopic, int] = {}
-        self.lost = 0
-        # Topics of which something went out since their heads were last told.
-        self.changed: set[HostedTopic] = set()
-        # What the peer said of topics that its patterns match.
-        self.positions: dict[HostedTopic, tuple[int, int]] = {}
-        # Topics of which something waits in the queue that a HEAD must not overtake.
-        self.behind: set[HostedTopic] = set()
-        # Names of topics whose end waits in the queue.
-        self.ending: set[str] = set()
-
-        # How many INTEREST and FOLLOW went out, and how many came: a HEAD says the latter, so that
-        # what was told to an earlier subscription does not begin a later one.
-        self.asks = 0
-        self.asked = 0
-        # The same for topics that are not known yet: the INTEREST since which a name is wanted
-        # without a break, after one that has ended, and since which a pattern is.
-        self.has_unasked = False
-        self.renewed: dict[str, int] = {}
-        self.renewed_patterns: dict[str, int] = {}
-        self.topics: dict[int, RemoteTopic] = {}
-        self.ended: set[str] = set()
-        # By number: positions in what comes the usual way, as of a version of the registry.
-        self.streams: dict[int, Position] = {}
-        self.streams_as_of = -1
-        self.synced = False
-        self.interest = Interest()
-        self.feeds: set[HostedTopic] = set()
-        # Relays: topics that the peer asked for by number; nodes that it offers, and is offered;
-        # topics, with their hosts, and nodes that are of no use; followed topics whose beginning it
-        # has not told; up to which number what a node published by way of the peer was confirmed.
-        self.follows: set[HostedTopic] = set()
-        self.ways: dict[str, Way] = {}
-        self.offered: dict[str, NodeEntry] = {}
-        self.shunned: dict[int, str] = {}
-        self.circles: set[str] = set()
-        self.awaiting: set[RemoteTopic] = set()
-        self.returns: dict[codec.Sender, int] = {}
-        # What the peer published here, and what others did by way of it; up to which number it was
-        # told that this was dealt with.
-        self.publisher: Publisher | None = None
-        self.told = 0
-        self.forwarders: dict[Publisher, int] = {}
+        self.data = Flow()
         self.publishes = Flow()
-        self.ingress: deque[Ingress] = deque()
-        self.ingress_since = 0.0
+
+    @property
+    def is_dialled(self) -> bool:
+        """Whether this node has dialled."""
+        return self.endpoint is not None
+
+    @property
+    def flows(self) -> tuple[Flow, Flow]:
+        return self.data, self.publishes
 
     def go_up(self, now: float) -> None:
         """The greeting is done."""
@@ -273,7 +239,7 @@ class Link(Flow):
 
     def first_grant(self, window_msgs: int) -> None:
         """The credit that a HELLO gives."""
-        for flow in (self, self.publishes):
+        for flow in self.flows:
             flow.granted_msgs = window_msgs
             flow.granted_bytes = QUEUE_BYTES
             flow.grant_floor = min(window_msgs, 2 * chunk_msgs(window_msgs))
@@ -281,36 +247,13 @@ class Link(Flow):
     @property
     def credit(self) -> tuple[int, int, int, int]:
         """What the peer may send since the link was made, as CREDIT says it."""
-        flow = self.publishes
-        return self.granted_msgs, self.granted_bytes, flow.granted_msgs, flow.granted_bytes
-
-    @property
-    def has_unsent(self) -> bool:
-        return bool(self.out or self.lacks or self.publishes.out)
-
-    def takes(self, count: int) -> bool:
-        """Whether credit allows so many more messages at once."""
+        data, publishes = self.data, self.publishes
         return (
-            self.sent_msgs + self.out_msgs + count <= self.limit_msgs
-            and self.sent_bytes + self.out_bytes < self.limit_bytes
+            data.granted_msgs,
+            data.granted_bytes,
+            publishes.granted_msgs,
+            publishes.granted_bytes,
         )
-
-    def queue_record(self, record: bytes) -> None:
-        """Queues a record that keeps its place behind the batches before it."""
-        self.queue(Chunk(record))
-
-    def drop(self, topic_ids: Set[int]) -> None:
-        """What waits of some topics' streams is not wanted any more; new ones may begin at once."""
-        out, self.out = self.out, deque()
-        self.out_msgs = self.out_bytes = 0
-        for chunk in out:
-            kind = chunk.data[0]
-            if kind == codec.MEDLEY:
-                left = without(chunk.data, topic_ids)
-                if left is not None:
-                    self.queue(Chunk(*left))
-            elif kind not in STREAM or chunk.topic_id not in topic_ids:
-                self.queue(chunk)
 
     def take_frames(self, frame_bytes: int) -> list[tuple[bytes, ...]]:
         """All that may be sent now, as frames of about ``frame_bytes`` at the most."""
@@ -321,7 +264,7 @@ class Link(Flow):
             records = _framed(records, frames)
         larges: list[bytes] = []
         size = 0
-        for flow in (self, self.publishes):
+        for flow in (self.data, self.publishes):
             out = flow.out
             while out:
                 chunk = out[0]
@@ -336,7 +279,7 @@ class Link(Flow):
                 flow.sent_msgs += chunk.count
                 flow.sent_bytes += chunk.size
                 records.append(chunk.data)
-                # What is no batch takes longer to handle than its bytes tell.
+                # A record that is no batch takes longer to handle than its bytes tell.
                 size += chunk.size if chunk.count else 4 * len(chunk.data)
                 if chunk.large is not None:
                     larges.append(chunk.large)
@@ -351,7 +294,7 @@ class Link(Flow):
 
 
 def _framed(records: list[bytes], frames: list[tuple[bytes, ...]]) -> list[bytes]:
-    """Makes frames of control records, and returns the last of them, to which more may be added."""
+    """Makes frames of control records. Returns the records of the last, which may still grow."""
     left: list[bytes] = []
     size = 0
     for record in records:

@@ -6,7 +6,7 @@ Each file is one thing an application does with a node:
 - ``run``: makes the node, starts the rest, leaves on a signal
 - ``traffic``: publishes numbered messages at a rate
 - ``receive``: takes messages and lost hosts, and watches events
-- ``recorder``: writes the history (``docs/history.md``)
+- ``recorder``: writes the journal (``docs/journal.md``)
 - ``control``: the unix socket on which it answers; ``commands``: what it can be told there
 - ``health``: what ``spot node --check`` asks and says
 - ``log``: log lines as text or JSON

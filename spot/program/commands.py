@@ -1,4 +1,4 @@
-"""What a running node can be told over its control socket, as ``docs/history.md`` lists it."""
+"""What a running node can be told over its control socket, as ``docs/journal.md`` lists it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The control socket of a node: one line of JSON in, one JSON object out.
 
 Whoever connects to the unix socket may send a command (``commands``) and gets its answer; who sends
-an empty line, or nothing, gets the status document (``docs/history.md``).
+an empty line, or nothing, gets the status document (``docs/journal.md``).
 """
 
 from __future__ import annotations

@@ -1,13 +1,24 @@
-"""Log lines on standard error, as text for people or JSON for machines."""
+"""Log lines on standard error, as text for people or JSON for machines.
+
+They go through an ``Outlet``: no thread of the node waits for a terminal or a pipe that takes
+nothing.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 
-__all__ = ["start_logging"]
+from spot.program.outlet import Outlet
+
+__all__ = ["StandardError", "start_logging"]
+
+BUFFER_BYTES_MAX = 1 << 20
+CLOSE_TIMEOUT_S = 1.0
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -34,8 +45,49 @@ class _Json(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def start_logging(level: str, log_format: str) -> None:
+class StandardError:
+    """Standard error, to which nobody who writes waits. Lines that find no room are counted."""
+
+    def __init__(self) -> None:
+        is_open = sys.stderr is not None
+        fd = os.dup(sys.stderr.fileno()) if is_open else os.open(os.devnull, os.O_WRONLY)
+        self._outlet = Outlet(fd, BUFFER_BYTES_MAX)
+        self._lost = 0
+
+    def write_line(self, text: str) -> None:
+        """Has a line written. Any thread may call it."""
+        lines = [f"{text}\n"]
+        if self._lost:
+            lines.insert(0, f"({self._lost} lines were lost here: nobody read them)\n")
+        # Nowhere to tell of an error: whoever read this has gone.
+        with contextlib.suppress(OSError):
+            if self._outlet.put(lines) == len(lines):
+                self._lost = 0
+            else:
+                self._lost += 1
+
+    def close(self) -> None:
+        """Waits for what was written, a second at most."""
+        with contextlib.suppress(OSError):
+            self._outlet.close(CLOSE_TIMEOUT_S)
+
+
+class _Handler(logging.Handler):
+    def __init__(self, stderr: StandardError) -> None:
+        super().__init__()
+        self._stderr = stderr
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._stderr.write_line(self.format(record))
+        except Exception:  # noqa: BLE001  as handlers of logging do
+            self.handleError(record)
+
+
+def start_logging(level: str, log_format: str) -> StandardError:
     """Sends this process's log to standard error. ``log_format`` is ``text`` or ``json``."""
-    handler = logging.StreamHandler(sys.stderr)
+    stderr = StandardError()
+    handler = _Handler(stderr)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    return stderr

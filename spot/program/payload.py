@@ -1,10 +1,10 @@
 """Payloads that say who published them, and as which.
 
-A payload begins with a decimal counter, which counts from 1 in each life of the program: so
+A payload begins with a decimal counter, which counts from 1 in each incarnation of the program: so
 whoever receives it can tell what was lost, repeated or invented without trusting SPOT's own
 sequence numbers. What goes to topics of other nodes also says who published it, and in which of
-its lives, as others may publish there, too, and a message may arrive when its publisher has begun
-another life.
+its incarnations: others may publish there, too, and a message may arrive when its publisher has
+begun another incarnation.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from typing import NamedTuple
 __all__ = ["Publisher", "counter_of", "numbered_payload", "publisher_of"]
 
 _DIGITS_MAX = 20
-_LIFE_BYTES_MAX = 20
+_INCARNATION_BYTES_MAX = 20
 _NAME_BYTES_MAX = 255
 
 
 class Publisher(NamedTuple):
     """Who published a message to a topic of another node."""
 
-    life: str
-    """What tells this life of the program from its others: letters and digits."""
+    incarnation: str
+    """What tells this incarnation of the program from its others: letters and digits."""
     node: str
 
 
 def numbered_payload(counter: int, size: int, publisher: Publisher | None = None) -> bytes:
     """The counter, a space, and dots up to ``size`` bytes; the counter alone if more don't fit.
 
-    With a publisher: counter, ``@``, life, ``@``, node and a space, even if that is larger than
-    ``size``.
+    With a publisher: counter, ``@``, incarnation, ``@``, node and a space, even if that is larger
+    than ``size``.
     """
     if publisher is not None:
-        return f"{counter}@{publisher.life}@{publisher.node} ".encode().ljust(size, b".")
+        return f"{counter}@{publisher.incarnation}@{publisher.node} ".encode().ljust(size, b".")
     digits = b"%d" % counter
     return (digits + b" ").ljust(size, b".") if size > len(digits) else digits
 
@@ -48,9 +48,11 @@ def publisher_of(data: bytes) -> Publisher | None:
     """The publisher that a payload tells beside its counter. None: it tells none."""
     if b"@" not in data[: _DIGITS_MAX + 1]:  # nearly all payloads
         return None
-    head, space, _ = data[: _DIGITS_MAX + _LIFE_BYTES_MAX + _NAME_BYTES_MAX + 3].partition(b" ")
+    head, space, _ = data[: _DIGITS_MAX + _INCARNATION_BYTES_MAX + _NAME_BYTES_MAX + 3].partition(
+        b" "
+    )
     digits, _, rest = head.partition(b"@")
-    life, _, name = rest.partition(b"@")
-    if not (space and name and digits.isdigit() and life.isalnum()):
+    incarnation, _, name = rest.partition(b"@")
+    if not (space and name and digits.isdigit() and incarnation.isalnum()):
         return None
-    return Publisher(life.decode(), name.decode(errors="replace"))
+    return Publisher(incarnation.decode(), name.decode(errors="replace"))

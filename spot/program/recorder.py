@@ -1,12 +1,16 @@
-"""The history: what a node publishes, receives and is told, as JSON lines (``docs/history.md``).
+"""The journal: what a node publishes, receives and is told, as JSON lines (``docs/journal.md``).
 
 A record costs about a microsecond where it is made: one formatted string, appended to a list.
-A thread writes the list to the file ten times a second, and ``close`` writes the rest.
+Ten times a second the list goes to an ``Outlet``, whose thread writes to the file; ``close`` waits
+for the rest. Where the file takes nothing (a pipe that nobody reads), what has no room is dropped,
+and a record of kind ``lost`` says how much.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import sys
 import threading
@@ -16,16 +20,23 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from spot.errors import HostUnreachable, SpotError
+from spot.program.outlet import Outlet
 from spot.program.payload import counter_of, publisher_of
-from spot.program.settings import HISTORY_NONE, HISTORY_STDOUT
+from spot.program.settings import JOURNAL_NONE, JOURNAL_STDOUT
 
 if TYPE_CHECKING:
     from spot.message import Event, Message
 
-__all__ = ["HISTORY_VERSION", "Recorder"]
+__all__ = ["JOURNAL_VERSION", "Recorder"]
 
-HISTORY_VERSION = 1
+log = logging.getLogger(__name__)
+
+JOURNAL_VERSION = 1
 FLUSH_INTERVAL_S = 0.1
+BUFFER_BYTES_MAX = 16 << 20
+"""What waits for a file that takes nothing; more is lost."""
+CLOSE_TIMEOUT_S = 2.0
+"""How long ``close`` waits for such a file."""
 RECENT_MAX = 16
 EVENT_FIELDS = ("node", "endpoint", "topics", "reason", "delay", "count")
 NOT_RECENT = ("start", "stop", "publish_error")
@@ -40,32 +51,32 @@ def _quoted(text: str) -> str:
 
 
 class Recorder:
-    """Appends records to a history file. All methods may be called from any thread.
+    """Appends records to a journal file. All methods may be called from any thread.
 
-    ``history`` is a path, ``-`` for standard output, or ``none``. Opening it raises OSError.
+    ``journal`` is a path, ``-`` for standard output, or ``none``. Opening it raises OSError.
     ``run`` must be running in a thread, or nothing is written before ``close``.
+    ``buffer_bytes_max``: how much waits for a file that takes nothing.
     """
 
-    def __init__(self, history: str) -> None:
+    def __init__(self, journal: str, *, buffer_bytes_max: int = BUFFER_BYTES_MAX) -> None:
         self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT_MAX)
         """The newest records, but for those of single messages."""
         self._lines: list[str] = []
         self._lock = threading.Lock()
-        if history == HISTORY_STDOUT:
-            self._fd = os.dup(sys.stdout.fileno())
+        if journal == JOURNAL_STDOUT:
+            fd = _standard_output()
         else:
-            path = os.devnull if history == HISTORY_NONE else history
+            path = os.devnull if journal == JOURNAL_NONE else journal
             try:
-                self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             except OSError as error:
-                raise OSError(error.errno, f"history {path}: {error.strerror}") from error
-            self._end_cut_line()
-
-    def _end_cut_line(self) -> None:
-        # A killed life may have left half a line: the next one must not continue it.
-        size = os.fstat(self._fd).st_size
-        if size and os.pread(self._fd, 1, size - 1) != b"\n":
-            os.write(self._fd, b"\n")
+                raise OSError(error.errno, f"journal {path}: {error.strerror}") from error
+            _end_cut_line(fd)
+        self._outlet = Outlet(fd, buffer_bytes_max)
+        self._lost = 0
+        """Records that had no room, and of which the file does not tell yet."""
+        self._lost_before = 0
+        """Those of which it does."""
 
     def record(self, kind: str, at: float | None = None, **fields: Any) -> None:
         """One record of any kind. ``at`` is ``time.monotonic()`` seconds, default now."""
@@ -95,7 +106,7 @@ class Recorder:
         publisher = publisher_of(data)
         told = ""
         if publisher is not None:
-            told = f',"from":{_quoted(publisher.node)},"life":"{publisher.life}"'
+            told = f',"from":{_quoted(publisher.node)},"incarnation":"{publisher.incarnation}"'
         self._lines.append(
             f'{{"kind":"recv","at":{time.monotonic():.6f},"topic":{_quoted(topic)},"seq":{seq},'
             f'"missed":{"null" if missed is None else missed},"node":{_quoted(node)},'
@@ -124,21 +135,59 @@ class Recorder:
     def run(self, stopped: threading.Event) -> None:
         """Writes what was recorded, ten times a second, until ``stopped``. Raises OSError."""
         while not stopped.wait(FLUSH_INTERVAL_S):
-            self.flush()
+            self._hand_over()
 
-    def flush(self) -> None:
-        """Writes what was recorded so far. Raises OSError when the file can't be written."""
+    def flush(self, timeout: float = CLOSE_TIMEOUT_S) -> bool:
+        """Whether what was recorded so far is written within ``timeout`` seconds.
+
+        Raises OSError when the file can't be written.
+        """
+        self._hand_over()
+        return self._outlet.drain(timeout)
+
+    def _hand_over(self) -> None:
         with self._lock:
             # Copy, then delete what was copied: records are appended meanwhile.
             lines = self._lines[:]
             del self._lines[: len(lines)]
-            data = memoryview("".join(lines).encode())
-            while data:
-                data = data[os.write(self._fd, data) :]
+            if self._lost and self._outlet.put([_lost_line(self._lost)]):
+                self._lost_before += self._lost
+                self._lost = 0
+            # Nothing stands behind a hole before the record that tells of it.
+            taken = 0 if self._lost else self._outlet.put(lines)
+            if taken < len(lines) and not self._lost:
+                log.warning("the journal is not written as fast as it is made: records are lost")
+            self._lost += len(lines) - taken
 
-    def close(self) -> None:
-        """Writes the rest and closes the file. Raises OSError when it can't be written."""
+    def close(self, timeout: float = CLOSE_TIMEOUT_S) -> int:
+        """Writes the rest and closes the file; waits up to ``timeout`` seconds for that.
+
+        Returns how many records did not reach the file since it was opened, at most. Raises
+        OSError when the file can't be written.
+        """
         try:
-            self.flush()
+            self._hand_over()
         finally:
-            os.close(self._fd)
+            left = self._outlet.close(timeout)
+        return self._lost_before + self._lost + left
+
+
+def _standard_output() -> int:
+    if sys.stdout is None:
+        raise OSError(
+            errno.EBADF,
+            "standard output, where the journal goes, is closed: name a file by SPOT_JOURNAL, or "
+            "'none'",
+        )
+    return os.dup(sys.stdout.fileno())
+
+
+def _end_cut_line(fd: int) -> None:
+    # A killed incarnation may have left half a line: the next one must not continue it.
+    size = os.fstat(fd).st_size
+    if size and os.pread(fd, 1, size - 1) != b"\n":
+        os.write(fd, b"\n")
+
+
+def _lost_line(count: int) -> str:
+    return _as_json({"kind": "lost", "at": round(time.monotonic(), 6), "count": count}) + "\n"

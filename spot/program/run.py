@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,8 +17,8 @@ from spot.program.commands import Commands
 from spot.program.control import ControlServer
 from spot.program.log import start_logging
 from spot.program.receive import receive, watch_events
-from spot.program.recorder import HISTORY_VERSION, Recorder
-from spot.program.settings import ProgramSettings
+from spot.program.recorder import JOURNAL_VERSION, Recorder
+from spot.program.settings import JOURNAL_STDOUT, ProgramSettings
 from spot.program.traffic import Traffic
 
 __all__ = ["NodeProgram", "run"]
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SYNC_ATTEMPT_S = 5.0
 """How long one try to synchronise waits; the next follows at once."""
-THREAD_END_S = 2.0
+THREADS_END_S = 2.0
 
 
 def run(settings: ProgramSettings) -> int:
@@ -40,24 +39,32 @@ def run(settings: ProgramSettings) -> int:
     that they also reach a program that is process 1 of a container.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    start_logging(settings.config.log_level, settings.log_format)
+    stderr = start_logging(settings.config.log_level, settings.log_format)
+
+    def complain(text: str) -> None:
+        stderr.write_line(f"spot node: {text}")
+
     try:
         with ExitStack() as stack:
-            return NodeProgram(settings, stack).run_until_signal()
+            return NodeProgram(settings, stack, complain).run_until_signal()
     except (SpotError, OSError) as error:
         # A port in use, a file that can't be opened: no fault of the program, so no traceback.
-        _complain(str(error))
+        complain(str(error))
+    finally:
+        stderr.close()
     return 1
 
 
-def _complain(text: str) -> None:
-    print(f"spot node: {text}", file=sys.stderr)
-
-
 class NodeProgram:
-    """A node with its traffic, history and health. Everything it opens is left to ``stack``."""
+    """A node with its traffic, journal and health. Everything it opens is left to ``stack``.
 
-    def __init__(self, settings: ProgramSettings, stack: ExitStack) -> None:
+    ``complain`` tells the user what went wrong, and returns at once.
+    """
+
+    def __init__(
+        self, settings: ProgramSettings, stack: ExitStack, complain: Callable[[str], None]
+    ) -> None:
+        self._complain = complain
         self._settings = settings
         self._started_at = time.monotonic()
         self._stopped = threading.Event()
@@ -65,9 +72,9 @@ class NodeProgram:
         self._failure: str | None = None
         self._last_error: str | None = None
         self._threads: list[threading.Thread] = []
-        self._recorder = Recorder(settings.history)
-        stack.callback(self._recorder.close)
-        # Peers are added once somebody listens to the events, so that the history has every dial.
+        self._recorder = Recorder(settings.journal)
+        stack.callback(self._close_recorder)
+        # Peers are added once somebody listens to the events, so that the journal has every dial.
         self._node = Spot(settings.config.with_settings(cluster=()))
         stack.callback(self._leave)
         self._traffic = Traffic(self._node, self._recorder, settings)
@@ -105,18 +112,18 @@ class NodeProgram:
         self._traffic.quiet(0)
         self._recorder.record("stop", reason=reason, metrics=dataclasses.asdict(node.metrics()))
         if self._failure:
-            _complain(self._failure)
+            self._complain(self._failure)
         return 1 if self._failure else 0
 
     def status(self) -> dict[str, Any]:
-        """What ``spot node --check`` and the testbed ask for; see ``docs/history.md``."""
+        """What ``spot node --check`` and the testbed ask for; see ``docs/journal.md``."""
         node = self._node
         topics = node.list_topics()
         local = sorted(topic for topic in topics if node.topic_is_local(topic))
         peers = node.peers()
         errors = [peer.last_error for peer in peers if peer.state != "up" and peer.last_error]
         return {
-            "version": HISTORY_VERSION,
+            "version": JOURNAL_VERSION,
             "node": node.node_id,
             "pid": os.getpid(),
             "at": time.monotonic(),
@@ -134,11 +141,11 @@ class NodeProgram:
     def _record_start(self) -> None:
         self._recorder.record(
             "start",
-            version=HISTORY_VERSION,
+            version=JOURNAL_VERSION,
             node=self._node.node_id,
             pid=os.getpid(),
             wall=time.time(),
-            life=self._traffic.life,
+            incarnation=self._traffic.incarnation,
             endpoints=list(self._node.endpoints),
             rate=self._settings.rate,
             publish=list(self._settings.publish),
@@ -191,6 +198,17 @@ class NodeProgram:
         self._stopped.set()
         self._traffic.quiet(0)
         self._node.close()
+        until = time.monotonic() + THREADS_END_S
         for thread in self._threads:
-            thread.join(timeout=THREAD_END_S)
+            thread.join(timeout=max(until - time.monotonic(), 0))
         self._recorder.record("closed")
+
+    def _close_recorder(self) -> None:
+        lost = self._recorder.close()
+        if lost:
+            where = self._settings.journal
+            where = "standard output" if where == JOURNAL_STDOUT else where
+            self._complain(
+                f"up to {lost} records of the journal were not written, as {where} took no more: "
+                "read it, or name another file by SPOT_JOURNAL ('none': nowhere)"
+            )

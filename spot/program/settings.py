@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from spot.config import Config
+from spot.config import Config, join_list, scalar_text, setting_text, split_list
 from spot.errors import InvalidArgument
 from spot.names import check_topic
 
-__all__ = ["HISTORY_NONE", "HISTORY_STDOUT", "PROGRAM_VARIABLES", "ProgramSettings"]
+__all__ = [
+    "JOURNAL_NONE",
+    "JOURNAL_STDOUT",
+    "PROGRAM_VARIABLES",
+    "ProgramSettings",
+    "variable_text",
+]
 
-HISTORY_STDOUT = "-"
-HISTORY_NONE = "none"
+JOURNAL_STDOUT = "-"
+JOURNAL_NONE = "none"
 LOG_FORMATS = ("text", "json")
 RATE_MAX = 1_000_000.0
 
@@ -21,7 +27,7 @@ PROGRAM_VARIABLES = (
     "SPOT_RATE",
     "SPOT_PUBLISH",
     "SPOT_PAYLOAD_BYTES",
-    "SPOT_HISTORY",
+    "SPOT_JOURNAL",
     "SPOT_CONTROL",
     "SPOT_LOG_FORMAT",
 )
@@ -40,8 +46,8 @@ class ProgramSettings:
     """Topics of other nodes to publish to; the node's own among them count as its own."""
     payload_bytes: int = 64
     """Size of a published payload; never less than its counter needs."""
-    history: str = HISTORY_STDOUT
-    """File that the history is appended to. ``-`` is standard output, ``none`` is nowhere."""
+    journal: str = JOURNAL_STDOUT
+    """File that the journal is appended to. ``-`` is standard output, ``none`` is nowhere."""
     control: str | None = None
     """Path of the unix socket that answers ``spot node --check``. None: there is none."""
     log_format: str = "text"
@@ -70,16 +76,30 @@ class ProgramSettings:
             rate=_number(given, "SPOT_RATE", 0.0, high=RATE_MAX),
             publish=_topics(given, "SPOT_PUBLISH"),
             payload_bytes=payload_bytes,
-            history=given.get("SPOT_HISTORY", HISTORY_STDOUT),
+            journal=given.get("SPOT_JOURNAL", JOURNAL_STDOUT),
             control=given.get("SPOT_CONTROL"),
             log_format=log_format,
         )
 
 
+def variable_text(name: str, value: object) -> str:
+    """What the variable of a setting must hold, of the library's or of the program's settings.
+
+    As ``spot.config.setting_text``, which says what is refused by InvalidArgument.
+    """
+    variable = f"SPOT_{name.upper()}"
+    if variable not in PROGRAM_VARIABLES:
+        return setting_text(name, value)
+    if name == "publish" and isinstance(value, Iterable) and not isinstance(value, str):
+        return join_list(name, [check_topic(topic) for topic in value])
+    return scalar_text(
+        name, value, lambda text: getattr(ProgramSettings.from_env({variable: text}), name)
+    )
+
+
 def _topics(given: Mapping[str, str], variable: str) -> tuple[str, ...]:
-    topics = tuple(part.strip() for part in given.get(variable, "").split(",") if part.strip())
     try:
-        return tuple(check_topic(topic) for topic in topics)
+        return tuple(check_topic(topic) for topic in split_list(given.get(variable, "")))
     except InvalidArgument as error:
         raise InvalidArgument(f"{variable}={given[variable]!r}: {error}") from error
 

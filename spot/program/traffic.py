@@ -38,8 +38,8 @@ class Traffic:
         self._node = node
         self._recorder = recorder
         self._settings = settings
-        self.life = f"{time.time_ns():x}"
-        """What payloads say beside the node's id, so that counters of two lives are not mixed."""
+        self.incarnation = f"{time.time_ns():x}"
+        """What payloads say beside the node's id: it keeps counters of two incarnations apart."""
         self._own = list(settings.config.topics)
         self._remote = [topic for topic in settings.publish if topic not in self._own]
         self._quiet = threading.Event()
@@ -55,7 +55,7 @@ class Traffic:
     def publish_remote(self) -> None:
         """Publishes to the topics of ``settings.publish`` until ``quiet``."""
         with self._publishing_remote:
-            self._publish(self._remote, Publisher(self.life, self._node.node_id))
+            self._publish(self._remote, Publisher(self.incarnation, self._node.node_id))
 
     def add(self, topic: str) -> None:
         """Publishes to this topic of the node from now on, too."""

@@ -1,1 +1,1 @@
-"""The threads of a node: the event loop, the lock, who waits and who is woken."""
+"""The event loop of a node and its threads: the lock, which thread waits, how it is woken."""

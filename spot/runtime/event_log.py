@@ -1,19 +1,24 @@
-"""Telling of events: to those who listen, and in the log."""
+"""EventLog of events: to those who listen, and in the log."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from spot.core.membership.failover import QUORUM_LOST
-from spot.message import Event
+from spot.message import Event, EventKind
 
 log = logging.getLogger("spot")
 
 REFUSALS_TOLD_MAX = 256
 
-_LEVELS = {
+LEVELS: Mapping[EventKind, int] = {
+    "dial": logging.DEBUG,
+    "dial_failed": logging.DEBUG,
+    "synced": logging.DEBUG,
+    "topic_up": logging.DEBUG,
+    "topic_gone": logging.DEBUG,
     "refused": logging.WARNING,
     "host_lost": logging.WARNING,
     "conflict": logging.WARNING,
@@ -26,10 +31,12 @@ _LEVELS = {
     "route": logging.WARNING,
     "view": logging.INFO,
 }
+"""The level at which each kind of event is logged. Repeated refusals are logged at debug, and a
+lost quorum as a warning."""
 
 
-class Telling:
-    """Whom a node tells of events. The node's lock guards it."""
+class EventLog:
+    """The listeners and the log of one node. The node's lock guards it."""
 
     def __init__(self, node: str, log_level: str) -> None:
         self._node = node
@@ -47,7 +54,7 @@ class Telling:
                 log.log(level, "%s: %s", self._node, _sentence(event))
 
     def _level_of(self, event: Event) -> int:
-        """A refusal that repeats with every dial is told once, until a link was up."""
+        """The level of an event. A refusal that each dial repeats is a warning only at first."""
         told = self._refusals_told
         if event.kind == "link_up":
             told.pop(event.node or "", None)
@@ -58,7 +65,7 @@ class Telling:
             told[who] = event.reason
         elif event.kind == "view" and event.reason == QUORUM_LOST:
             return logging.WARNING
-        return _LEVELS.get(event.kind, logging.DEBUG)
+        return LEVELS[event.kind]
 
 
 def _sentence(event: Event) -> str:

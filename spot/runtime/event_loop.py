@@ -1,157 +1,245 @@
-"""Turns: reading what has arrived, doing what is due, sending what can go.
+"""The event loop of a node: reads what has arrived, does what is due, sends what can go.
 
-Whoever leads, or stands in, takes a turn after each poll; a call that has changed the core acts.
+The thread that polls the transport calls ``after_poll`` after each poll. A call that has changed
+the core calls ``act``. The loop knows neither zmq nor threads: it has a transport, a clock and a
+way to wake the thread that polls. Real nodes run it on zmq (driver.py); the simulation in
+tests/simulation runs the same code on a simulated network.
 
-zmq's descriptor is edge-triggered, and any call on the socket may eat the edge. Hence the rule
-that holds the threads together: whoever has used the socket asks for input before it lets go
-of the lock, and reads what there is.
+One rule holds it together. The transport may tell of input only once, and any use of it may swallow
+that news (zmq's descriptor is edge-triggered). So whoever has used the transport asks it for input
+before giving up the lock, and reads what there is.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Protocol
 
 from spot.core.effects import Frame
-from spot.core.membership.liveness import lateness
+from spot.core.membership.timing import lateness
 from spot.core.node import NodeCore
-from spot.runtime.event_log import Telling
-from spot.runtime.publish_buffers import Lanes
-from spot.runtime.resolver import Dialling
-from spot.runtime.wakeups import Readers
-from spot.transport.zmq_transport import Transport
+from spot.errors import Closed
+from spot.message import Event
+from spot.runtime.publish_buffers import PublishBuffers
+from spot.runtime.resolver import Resolved, Resolver
+from spot.transport.interface import Transport
 
 log = logging.getLogger("spot")
 
 FRAMES_PER_TURN = 64
 TURN_S = 0.05
-"""However much there is to read, heartbeats and other threads come in between."""
+"""A turn ends after so many frames or seconds: heartbeats and other threads come in between."""
 SETTLE_S = (0.002, 0.02)
+"""The loop looks at the transport again this long after a hang-up, which takes libzmq a moment."""
 
 
-class Turns:
-    """What is done with one NodeCore and one Transport, all of it with the lock held."""
+class Waker(Protocol):
+    """How the loop reaches the threads of its node. See Wakeups.
+
+    ``io_polls`` says that the I/O thread polls the transport.
+    """
+
+    io_polls: bool
+
+    def wake(self) -> None:
+        """Has the thread that polls take a turn now."""
+
+    def tell_progress(self) -> None:
+        """Has threads that wait in a call look at what they wait for."""
+
+
+class EventSink(Protocol):
+    """What is told of events. See EventLog."""
+
+    def tell(self, events: Iterable[Event]) -> None:
+        """Takes note of events, in their order."""
+
+
+class EventLoop:
+    """Runs one NodeCore on one transport. Each method needs the node's lock.
+
+    ``clock`` gives seconds, as ``time.monotonic`` does.
+    """
 
     def __init__(
         self,
         core: NodeCore,
         transport: Transport,
-        lanes: Lanes,
-        readers: Readers,
-        telling: Telling,
+        clock: Callable[[], float],
+        waker: Waker,
+        buffers: PublishBuffers,
+        resolver: Resolver,
+        events: EventSink,
     ) -> None:
         self._core = core
         self._transport = transport
-        self._lanes = lanes
-        self._readers = readers
-        self._telling = telling
-        self.dialling = Dialling(core, transport, readers)
-        # Whether there may be input for which nobody has asked: then who polls asks first.
+        self._clock = clock
+        self._waker = waker
+        self._buffers = buffers
+        self._resolver = resolver
+        self._events = events
+        self.closed = False
+        # Whether there may be input that no poll will report: whoever polls next asks first.
         self.unasked = False
         # Until when the thread that reads polls, 0 while none does.
         self.poll_until = 0.0
         self._unsent: list[bytes] = []
-        # When to look at the monitor again: a hangup takes libzmq a moment.
         self._settle: list[float] = []
-        self._socket_fd = transport.poll_fds[0]
+
+    # Before and after a poll
+
+    def before_poll(self) -> bool:
+        """Does what can be done without waiting. False if that is nothing: then poll."""
+        if self._buffers.dirty:
+            self.flush()
+        elif self._core.effects.touched:
+            self.act()
+        elif self.unasked:
+            self.serve(lead=True)
+        else:
+            return False
+        return True
+
+    def begin_poll(self) -> float:
+        """Returns until when to poll, at the most."""
+        self.poll_until = self.due()
+        return self.poll_until
 
     def due(self) -> float:
-        """Lock held. When something is to be done, though nothing comes."""
+        """When something is to be done, though nothing arrives."""
         due = self._core.deadline
         return min(due, self._settle[0]) if self._settle else due
 
-    def after_poll(self, ready: list[tuple[int, int]], wake: int, *, lead: bool) -> None:
-        """Lock held. After a poll, which found these descriptors readable."""
+    def after_poll(self, *, readable: bool, monitor: bool, lead: bool) -> None:
+        """A poll has ended. ``readable`` and ``monitor`` say what the transport has.
+
+        ``lead``: the thread that polled waits in a call for what arrives.
+        """
         self.poll_until = 0.0
-        monitor = False
         if self._settle:
-            now = time.monotonic()
+            now = self._clock()
             self._settle = [at for at in self._settle if at > now]
             monitor = True
-        readable = False
-        for fd, _ in ready:
-            if fd == self._socket_fd:
-                readable = True
-            elif fd == wake:
-                os.eventfd_read(wake)
-                if self._readers.waiting:
-                    # The main thread may be among them, and a signal have come.
-                    self._readers.changed.notify_all()
-            else:
-                monitor = True
-        self.serve(ready=readable, monitor=monitor, lead=lead)
+        self.serve(readable=readable, monitor=monitor, lead=lead)
 
-    def serve(self, *, ready: bool = False, monitor: bool = False, lead: bool = False) -> None:
-        """Lock held. Reads what has arrived, does what is due, sends what can go.
+    # A turn
 
-        ``ready`` and ``monitor`` say that the poll found the socket, or its monitor, readable;
-        ``lead`` that a thread waits for what there is.
-        """
-        core = self._core
+    def serve(self, *, readable: bool = False, monitor: bool = False, lead: bool = False) -> None:
+        """One turn: reads what has arrived, does what is due, sends what can go."""
         transport = self._transport
-        inbox = core.traffic.inbox
-        now = time.monotonic()
-        left = FRAMES_PER_TURN
-        more = ready or transport.has_input()
+        now = self._clock()
+        more = readable or transport.has_input()
         self.unasked = False
+        left = FRAMES_PER_TURN
         while True:
-            while more and left:
-                received = transport.receive()
-                if received is not None:
-                    self._hand_over(*received, now)
-                left -= 1
-                if time.monotonic() - now > TURN_S:
-                    left = 0
-                if lead and inbox.items and not self._readers.io_polls:
-                    # What came is handed out first; who polls next asks whether there is more.
-                    self.unasked = True
-                    break
-                more = transport.has_input()
+            if more:
+                left, more = self._read(left, now, lead=lead)
             if monitor:
                 monitor = False
                 transport.read_monitor()
-            if self._unsent and not more:
-                self._lose_unsent(now)
-            if transport.ended and not more:
-                # What they sent before their end has been read.
-                for conn, why in transport.take_ended():
-                    core.lost(conn, why, now)
-            if now >= core.deadline:
-                late = lateness(core.deadline, now)
-                for conn in core.quiet(now):
-                    if transport.progressed(conn):
-                        core.alive(conn, now)
-                core.tick(now)
-                if late:
-                    # A node that was itself stopped has not yet read who greeted meanwhile.
-                    transport.strangers.excuse(late, now)
-                else:
-                    transport.end_strangers(now, core.is_link)
+            if not more:
+                # What peers sent before their end has been read.
+                self._lose_ended(now)
+            if now >= self._core.deadline:
+                self._do_due(now)
             used = self.carry_out(now)
             if self.unasked:
                 return
             if not left:
-                # There may be more, of which no descriptor tells.
+                # There may be more, and no poll would report it.
                 self.unasked = True
-                self._readers.wake()
+                self._waker.wake()
                 return
             more = used and transport.has_input()
             if not more:
                 return
 
+    def _read(self, left: int, now: float, *, lead: bool) -> tuple[int, bool]:
+        """Reads up to ``left`` frames. Returns how many more may be read, and whether there are."""
+        transport = self._transport
+        inbox = self._core.inbox
+        more = True
+        while more and left:
+            received = transport.receive()
+            if received is not None:
+                self._hand_over(*received, now)
+            left -= 1
+            if self._clock() - now > TURN_S:
+                left = 0
+            if lead and inbox.items and not self._waker.io_polls:
+                # What came is handed out first. Whoever polls next asks whether there is more.
+                self.unasked = True
+                break
+            more = transport.has_input()
+        return left, more
+
     def _hand_over(self, conn: bytes, parts: Frame, now: float) -> None:
         try:
             self._core.frame(conn, parts, now)
         except Exception:
-            # Whatever a peer managed to upset, it is this link that ends, not the node.
+            # A frame that the core fails on ends its link, not the node.
             log.exception("%s: a frame could not be handled; its link ends", self._core.node)
             self._core.give_up(conn, "a frame could not be handled", now)
 
-    def carry_out(self, now: float) -> bool:
-        """Lock held. Sends, dials and hangs up as the core has decided, and tells of it.
+    def _lose_ended(self, now: float) -> None:
+        """Connections that have ended, or took no frame, are lost to the core."""
+        if self._unsent:
+            self._lose_unsent(now)
+        if self._transport.ended:
+            for conn, why in self._transport.take_ended():
+                self._core.lost(conn, why, now)
 
-        True if the socket was used: then somebody has to ask it for input.
+    def _lose_unsent(self, now: float) -> None:
+        unsent, self._unsent = self._unsent, []
+        for conn in unsent:
+            self._core.lost(conn, "closed", now)
+
+    def _do_due(self, now: float) -> None:
+        """The core's deadline has come."""
+        core = self._core
+        transport = self._transport
+        late = lateness(core.deadline, now)
+        for conn in core.quiet(now):
+            if transport.progressed(conn):
+                core.alive(conn, now)
+        core.tick(now)
+        if late:
+            # This node was itself stopped, and has not yet read which peers greeted meanwhile.
+            transport.excuse_unauthenticated(late, now)
+        else:
+            transport.end_unauthenticated(now, core.is_link)
+
+    # What the core wants done
+
+    def flush(self) -> None:
+        """Gives what was published its order, and sends it."""
+        if self.closed:
+            raise Closed("the node is closed")
+        began = self._clock()
+        count = self._buffers.order()
+        self.act()
+        self._buffers.note_flush(count, began, self._clock())
+
+    def act(self) -> None:
+        """After a call has changed the core: carries it out, and reads what came."""
+        now = self._clock()
+        if self.carry_out(now):
+            more = self._transport.has_input()
+            if more or self._unsent or self._transport.ended:
+                # An end waits if the last turn handed out what it had read, before it asked again.
+                self.serve(readable=more)
+                return
+            self.unasked = False
+        if now >= self._core.deadline:
+            # Threads that use the node all the time may keep the lock from the one that is to tick.
+            self.serve()
+
+    def carry_out(self, now: float) -> bool:
+        """Sends, dials, hangs up and tells as the core has decided.
+
+        True if the transport was used: then somebody has to ask it for input.
         """
         core = self._core
         effects = core.effects
@@ -163,8 +251,8 @@ class Turns:
             if effects.rerouted:
                 effects.rerouted = False
                 # What was accepted for a host that is lost waits for it.
-                self._lanes.order()
-                self._lanes.retire()
+                self._buffers.order()
+                self._buffers.retire()
             for conn, parts in core.take_sends(now):
                 if not self._transport.send(conn, parts):
                     self._unsent.append(conn)
@@ -178,36 +266,49 @@ class Turns:
             if effects.dials:
                 dials, effects.dials = effects.dials, []
                 for conn, endpoint in dials:
-                    self.dialling.dial(conn, endpoint, now, self.act)
-        if effects.strangers:
-            strangers, effects.strangers = effects.strangers, []
-            for conn, why in strangers:
-                self._transport.tell_stranger(conn, why)
+                    self._dial(conn, endpoint, now)
+        if effects.unnamed_refusals:
+            refusals, effects.unnamed_refusals = effects.unnamed_refusals, []
+            for conn, why in refusals:
+                self._transport.log_refusal(conn, why)
         if effects.events:
             events, effects.events = effects.events, []
-            self._telling.tell(events)
+            self._events.tell(events)
             effects.progress = True
         if effects.progress:
             effects.progress = False
-            self._readers.tell_progress()
+            self._waker.tell_progress()
         if core.deadline < self.poll_until or (self._settle and self._settle[0] < self.poll_until):
-            self._readers.wake()
+            self._waker.wake()
         return used
 
-    def _lose_unsent(self, now: float) -> None:
-        """Lock held. What the peers had sent before their end has been read."""
-        unsent, self._unsent = self._unsent, []
-        for conn in unsent:
-            self._core.lost(conn, "closed", now)
+    # Dials
 
-    def act(self) -> None:
-        """Lock held. After a call has changed the core: carries it out, and reads what came."""
-        now = time.monotonic()
-        if self.carry_out(now):
-            if self._transport.has_input():
-                self.serve(ready=True)
+    def _dial(self, conn: bytes, endpoint: str, now: float) -> None:
+        found = self._resolver.resolve(endpoint, partial(self._answer_dial, conn))
+        if found is not None:
+            self._connect(conn, found, now)
+
+    def _answer_dial(self, conn: bytes, found: Resolved) -> None:
+        """A name was looked up."""
+        self._connect(conn, found, self._clock())
+        self.act()
+
+    def _connect(self, conn: bytes, found: Resolved, now: float) -> None:
+        core = self._core
+        if conn not in core.links.by_conn:
+            return
+        if found.error:
+            core.lost(conn, found.error, now)
+        elif self._transport.is_bound(found.address):
+            core.itself(conn, now)
+        else:
+            try:
+                other = self._transport.connect(conn, found.address)
+            except OSError as error:
+                core.lost(conn, f"can't dial {found.address}: {error.strerror}", now)
                 return
-            self.unasked = False
-        if now >= self._core.deadline:
-            # Threads that use the node all the time may keep the lock from who is to tick.
-            self.serve()
+            if other is not None:
+                core.same(conn, other, now)
+            else:
+                core.made(conn, now)

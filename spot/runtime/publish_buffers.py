@@ -1,47 +1,60 @@
 """Where publishes wait for the next flush, and how they get their order.
 
-A publish appends to its topic's lane without the lock; the lanes that hold something are ``dirty``.
-Who flushes, with the lock, gives what all of them hold its order, and the publishes go from there
-to the histories and queues of the core.
+A publish appends to its topic's buffer without the lock. The buffers that hold something are
+``dirty``. The thread that flushes has the lock, and gives what all of them hold its order: from
+here the publishes go to the replay buffers and queues of the core.
 """
 
 from __future__ import annotations
 
-import os
 from collections import deque
+from typing import Protocol
 
 from spot.core.node import NodeCore
-from spot.core.topics.registry import HostedTopic
-from spot.runtime.wakeups import Readers
+from spot.core.topics.hosted_topic import HostedTopic
 
-LANE_MSGS = 1000
+BUFFER_MSGS = 1000
 FEW_MSGS = 8
-TOGETHER_LANES = 4
-"""From so many lanes on, those with few messages are ordered together."""
+BUFFERS_TOGETHER = 4
+"""From this many buffers on, those with few messages are ordered together."""
+HOT_S = 20e-6
+HOT_PER_MSG_S = 1e-6
+HOT_MAX_S = 200e-6
+HOT_MANY_MAX_S = 1e-3
 
 
-class Lane:
-    """Where publishes to one topic wait for the next flush; ``hosted`` is None if it is REMOTE."""
+class IoThread(Protocol):
+    """What flushes when no publish does. See Wakeups."""
 
-    __slots__ = ("buffer", "dirty", "hosted", "limit", "topic")
+    def wake_io_thread(self) -> None:
+        """Has it flush soon. Called with the lock or without."""
+
+
+class PublishBuffer:
+    """Where publishes to one topic wait for the next flush; ``hosted`` is None if it is REMOTE.
+
+    It takes messages without the lock until it holds ``limit`` of them.
+    """
+
+    __slots__ = ("dirty", "hosted", "limit", "payloads", "topic")
 
     def __init__(self, topic: str, hosted: HostedTopic | None) -> None:
         self.topic = topic
         self.hosted = hosted
-        self.buffer: list[bytes] = []
+        self.payloads: list[bytes] = []
         self.dirty = False
         self.limit = 0
 
 
-class Lanes:
-    """The lanes of a node. What says "lock held" needs the node's lock."""
+class PublishBuffers:
+    """The publish buffers of a node. What says "lock held" needs the node's lock."""
 
-    def __init__(self, core: NodeCore, readers: Readers) -> None:
+    def __init__(self, core: NodeCore, io_thread: IoThread) -> None:
         self._core = core
-        self._readers = readers
-        self.of_topic: dict[str, Lane] = {}
-        self.dirty: deque[Lane] = deque()
-        # Until then a publish leaves the flush to the next one, or to the I/O thread, which is
+        self._io_thread = io_thread
+        self.of_topic: dict[str, PublishBuffer] = {}
+        self.dirty: deque[PublishBuffer] = deque()
+        # Until then a publish leaves the flush to a later publish, or to the I/O thread, which is
         # armed for it. Publishers read both without the lock.
         self.hot_until = 0.0
         self.armed = False
@@ -50,98 +63,107 @@ class Lanes:
         """Lock held. Gives what was published its order, and returns how much that was."""
         dirty = self.dirty
         count = 0
-        lanes: list[Lane] = []
+        buffers: list[PublishBuffer] = []
         topics: list[HostedTopic] = []
         payloads: list[bytes] = []
-        most = FEW_MSGS if len(dirty) >= TOGETHER_LANES else 0
+        most = FEW_MSGS if len(dirty) >= BUFFERS_TOGETHER else 0
         for _ in range(len(dirty)):
-            lane = dirty.popleft()
-            lane.dirty = False
+            buffer = dirty.popleft()
+            buffer.dirty = False
             # Publishers append meanwhile: what is taken must be exactly what is removed.
-            buffer = lane.buffer
-            waiting = len(buffer)
-            hosted = lane.hosted
+            held = buffer.payloads
+            waiting = len(held)
+            hosted = buffer.hosted
             if 0 < waiting <= most and hosted is not None and not hosted.has_ended:
-                lanes.append(lane)
+                buffers.append(buffer)
                 topics.append(hosted)
-                payloads.append(buffer.pop(0))
+                payloads.append(held.pop(0))
                 if waiting > 1:
                     topics += [hosted] * (waiting - 1)
-                    payloads += [buffer.pop(0) for _ in range(1, waiting)]
+                    payloads += [held.pop(0) for _ in range(1, waiting)]
             elif waiting:
                 if topics and hosted is not None:
-                    # A topic may have two lanes, when the first was retired: that comes first.
-                    count += self._order_together(lanes, topics, payloads)
-                batch = buffer[:waiting]
-                del buffer[:waiting]
+                    # A topic may have two buffers, when the first was retired: that comes first.
+                    count += self._order_together(buffers, topics, payloads)
+                batch = held[:waiting]
+                del held[:waiting]
                 count += waiting
-                self.order_now(lane, batch)
+                self.order_now(buffer, batch)
         if topics:
-            count += self._order_together(lanes, topics, payloads)
+            count += self._order_together(buffers, topics, payloads)
         if dirty and not self.armed:
-            # Who made a lane dirty meanwhile may have left it to this.
+            # A publish that made a buffer dirty meanwhile may have left it to this flush.
             self.arm()
         return count
 
     def _order_together(
-        self, lanes: list[Lane], topics: list[HostedTopic], payloads: list[bytes]
+        self, buffers: list[PublishBuffer], topics: list[HostedTopic], payloads: list[bytes]
     ) -> int:
-        """Lock held. Orders what these lanes of LOCAL topics held, and empties the lists."""
+        """Lock held. Orders what these buffers of LOCAL topics held, and empties the lists."""
         count = len(payloads)
-        traffic = self._core.traffic
-        traffic.counters.publishes += count
-        room = traffic.publish_together(topics, payloads)
+        self._core.counters.publishes += count
+        room = self._core.hosting.publish_across(topics, payloads)
         # It is room for all of them.
-        limit = min(LANE_MSGS, room // len(lanes))
-        if limit < LANE_MSGS:
-            for lane in lanes:
-                lane.limit = limit
+        limit = min(BUFFER_MSGS, room // len(buffers))
+        if limit < BUFFER_MSGS:
+            for buffer in buffers:
+                buffer.limit = limit
         if not room:
             self.of_topic.clear()
-        lanes.clear()
+        buffers.clear()
         topics.clear()
         payloads.clear()
         return count
 
-    def order_now(self, lane: Lane, batch: list[bytes]) -> None:
-        """Lock held. Gives a batch its order, after what the lane held before."""
-        traffic = self._core.traffic
-        traffic.counters.publishes += len(batch)
-        hosted = lane.hosted
+    def order_now(self, buffer: PublishBuffer, batch: list[bytes]) -> None:
+        """Lock held. Gives a batch its order, after what the buffer held before."""
+        core = self._core
+        core.counters.publishes += len(batch)
+        hosted = buffer.hosted
         if hosted is not None:
-            if traffic.registry.local.get(lane.topic) is hosted:
-                traffic.publish(hosted, batch)
-                self._limit(lane, traffic.room(hosted))
+            if core.registry.local.get(buffer.topic) is hosted:
+                core.hosting.publish(hosted, batch)
+                self._limit(buffer, core.hosting.room(hosted))
             else:
-                traffic.counters.dropped_msgs += len(batch)
+                core.counters.dropped_msgs += len(batch)
             return
-        remote = traffic.registry.host_of(lane.topic)
+        remote = core.registry.host_of(buffer.topic)
         if remote is None:
-            traffic.counters.publish_unknown += len(batch)
-        elif remote.link is None and remote.node in self._core.nodes:
+            core.counters.publish_unknown += len(batch)
+        elif remote.link is None and remote.node in core.links.by_node:
             # It is back, and hasn't announced the topic.
-            traffic.lose_publishes(remote.node, len(batch))
+            core.remote.lose(remote.node, len(batch))
         else:
-            traffic.publish_remote(remote, batch)
-            self._limit(lane, 0 if remote.link is None else traffic.room_to(remote))
+            core.remote.publish(remote, batch)
+            self._limit(buffer, 0 if remote.link is None else core.remote.room(remote))
 
-    def _limit(self, lane: Lane, room: int) -> None:
-        """Lock held. The lane takes so many without looking again."""
-        lane.limit = min(LANE_MSGS, room)
+    def _limit(self, buffer: PublishBuffer, room: int) -> None:
+        """Lock held. The buffer takes so many without looking again."""
+        buffer.limit = min(BUFFER_MSGS, room)
         if not room:
-            # A full queue is the peer's, not the topic's: the other lanes look again, too.
+            # A full queue is the peer's, not the topic's: the other buffers look again, too.
             self.of_topic.clear()
+
+    def note_flush(self, count: int, began: float, ended: float) -> None:
+        """Lock held. A flush of ``count`` messages was made: how long the next batch may gather.
+
+        The more was waiting, the longer; and for as long as this flush took, so that no more than
+        half of the time goes into flushing, however many subscribers there are.
+        """
+        gathers = min(HOT_S + count * HOT_PER_MSG_S, HOT_MAX_S)
+        self.hot_until = ended + max(gathers, min(ended - began, HOT_MANY_MAX_S))
 
     def retire(self) -> None:
         """Lock held. Hosts have changed: the next publish to a REMOTE topic looks again.
 
         So does that to any topic while there is no quorum.
         """
-        refusing = self._core.traffic.refusing
-        for lane in [lane for lane in self.of_topic.values() if refusing or lane.hosted is None]:
-            del self.of_topic[lane.topic]
+        refusing = self._core.context.refusing
+        buffers = self.of_topic.values()
+        for buffer in [buffer for buffer in buffers if refusing or buffer.hosted is None]:
+            del self.of_topic[buffer.topic]
 
     def arm(self) -> None:
         """Has the I/O thread flush soon. Called with the lock or without."""
         self.armed = True
-        os.eventfd_write(self._readers.wake_io, 1)
+        self._io_thread.wake_io_thread()

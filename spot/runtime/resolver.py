@@ -1,74 +1,98 @@
-"""Dialling: names are looked up by threads of their own, as that may take seconds."""
+"""Turns an endpoint into an address that can be dialled.
+
+A look-up of a name may take seconds, so each runs in a thread of its own.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import threading
-import time
 from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
-from spot.core.node import NodeCore
-from spot.endpoint import parse_endpoint
-from spot.runtime.wakeups import Readers
-from spot.transport.zmq_transport import Transport, look_up, numeric_address
+from spot.endpoint import Endpoint, parse_endpoint
+from spot.runtime.signal_lock import SignalLock
 
 
-class Dialling:
-    """Carries out the dials that the core wants. What says "lock held" needs the node's lock."""
+class Resolved(NamedTuple):
+    """The outcome of a look-up: an address, or the reason why there is none."""
 
-    def __init__(self, core: NodeCore, transport: Transport, readers: Readers) -> None:
-        self._core = core
-        self._transport = transport
-        self._readers = readers
-        self._resolving: set[str] = set()
+    address: str = ""
+    error: str = ""
+
+
+Answer = Callable[[Resolved], None]
+
+
+class Resolver(Protocol):
+    """Finds the addresses of endpoints."""
+
+    def resolve(self, endpoint: str, answer: Answer) -> Resolved | None:
+        """Lock held. The outcome, if no name has to be looked up.
+
+        None if one has to: then ``answer`` is called later with the lock held, in another thread.
+        """
+
+
+class ThreadResolver:
+    """The resolver of a node. ``lock`` is the node's lock."""
+
+    def __init__(self, lock: SignalLock) -> None:
+        self._lock = lock
+        self._running: set[str] = set()
         self._stopped = False
 
     def stop(self) -> None:
-        """Lock held. The node closes: names that are being looked up are not dialled any more."""
+        """Lock held. The node closes: look-ups that are running get no answer."""
         self._stopped = True
 
-    def dial(self, conn: bytes, endpoint: str, now: float, act: Callable[[], None]) -> None:
-        """Lock held. Dials; ``act`` is called later, when a name was looked up first."""
+    def resolve(self, endpoint: str, answer: Answer) -> Resolved | None:
+        """Lock held. See Resolver."""
         parsed = parse_endpoint(endpoint)
-        address = numeric_address(parsed)
+        address = _numeric_address(parsed)
         if address is not None:
-            self._connect(conn, address, now)
-            return
-        if parsed.host in self._resolving:
-            self._core.lost(conn, f"the name {parsed.host} is still being looked up", now)
-            return
-        self._resolving.add(parsed.host)
+            return Resolved(address)
+        host = parsed.host
+        if host in self._running:
+            return Resolved(error=f"the name {host} is still being looked up")
 
-        def resolve() -> None:
-            why = ""
-            found = ""
-            try:
-                found = look_up(parsed)
-            except (OSError, UnicodeError) as error:
-                why = f"the name {parsed.host} can't be resolved: {error}"
-            with self._readers.lock:
-                self._resolving.discard(parsed.host)
-                if self._stopped:
-                    return
-                if found:
-                    self._connect(conn, found, time.monotonic())
-                else:
-                    self._core.lost(conn, why, time.monotonic())
-                act()
+        def run() -> None:
+            found = _look_up(parsed)
+            with self._lock:
+                self._running.discard(host)
+                if not self._stopped:
+                    answer(found)
 
-        threading.Thread(target=resolve, name="spot-resolve", daemon=True).start()
-
-    def _connect(self, conn: bytes, address: str, now: float) -> None:
-        if conn not in self._core.links:
-            return
-        if self._transport.is_bound(address):
-            self._core.itself(conn, now)
-            return
         try:
-            other = self._transport.connect(conn, address)
-        except OSError as error:
-            self._core.lost(conn, f"can't dial {address}: {error.strerror}", now)
-            return
-        if other is not None:
-            self._core.same(conn, other, now)
-        else:
-            self._core.made(conn, now)
+            threading.Thread(target=run, name="spot-resolve", daemon=True).start()
+        except RuntimeError as error:
+            return Resolved(error=f"the name {host} can't be looked up: {error}")
+        # The thread waits for the lock before it removes the name again.
+        self._running.add(host)
+        return None
+
+
+def _numeric_address(endpoint: Endpoint) -> str | None:
+    """The address to dial if no name has to be looked up for it, else None."""
+    if endpoint.transport != "tcp":
+        return endpoint.text
+    try:
+        ipaddress.ip_address(endpoint.host.partition("%")[0])
+    except ValueError:
+        return None
+    return _tcp_address(endpoint.host, endpoint.port)
+
+
+def _look_up(endpoint: Endpoint) -> Resolved:
+    """The address of a tcp endpoint with a name; IPv4 first. May block for seconds."""
+    try:
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        return Resolved(error=f"the name {endpoint.host} can't be resolved: {error}")
+    found.sort(key=lambda item: item[0] != socket.AF_INET)
+    return Resolved(_tcp_address(str(found[0][4][0]), endpoint.port))
+
+
+def _tcp_address(host: str, port: int) -> str:
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"

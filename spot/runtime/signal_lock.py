@@ -25,7 +25,7 @@ Handler = Callable[[int, FrameType | None], object]
 PUT_OFF = (int(SIGINT), int(SIGTERM), int(SIGHUP), int(SIGALRM))
 
 
-class Guard:
+class SignalLock:
     """A lock, for ``with``; not reentrant. Signals that come meanwhile write to ``wake``.
 
     ``raw`` is the lock alone: for conditions, and to give it up for a wait that ``wake`` ends.
@@ -134,7 +134,7 @@ class Guard:
             raise
 
 
-_holder: Guard | None = None
+_holder: SignalLock | None = None
 """Whose lock the main thread holds, or waits for."""
 _main_thread = threading.main_thread().ident
 

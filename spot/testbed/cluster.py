@@ -21,12 +21,14 @@ from spot.testbed.errors import (
     NotUp,
     ProxyExited,
 )
+from spot.testbed.node_names import check_names, check_topology_name
 from spot.testbed.own_program import OwnProgram, check_status
 from spot.testbed.proxied_link import ProxiedLink
 from spot.testbed.run import Run, state_directory
 from spot.testbed.status import ClusterStatus, NodeStatus
 from spot.testbed.sweep import sweep
 from spot.testbed.topology import Topology, build_topology
+from spot.testbed.variables import check_node_lists, check_variables
 
 __all__ = ["Cluster", "default_rate"]
 
@@ -70,11 +72,11 @@ class Cluster:
     ``rate``: messages a second that each node publishes to each of its topics. 0: none; None: what
     ``default_rate`` says.
     ``settings``: ``SPOT_*`` variables for all nodes.
-    ``files``: directory for logs and histories, kept after ``stop``. None: they go with the run.
-    ``history``: whether nodes record histories.
+    ``files``: directory for logs and journals, kept after ``stop``. None: they go with the run.
+    ``journal``: whether nodes record journals.
     ``program``: on processes, the command to run as each node instead of SPOT's node program, such
     as ``["python", "node.py"]``. ``image``: the same on containers, an image. Either must speak
-    what ``docs/history.md`` says.
+    what ``docs/journal.md`` says.
     ``late``: nodes that are not started with the others. ``restart`` starts each, or healing the
     fault ``late`` does. Nodes can't synchronise with all peers before that, so ``start`` waits only
     for the links of the other nodes.
@@ -83,7 +85,8 @@ class Cluster:
 
     Entering starts the cluster and waits until it is ready; leaving stops it. ``start`` first
     removes what earlier, killed processes left. Not for use by several threads at once. Errors are
-    ``ClusterError``.
+    ``ClusterError``. Names and topics of nodes, and settings, that a variable can't carry are
+    refused before anything is started.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class Cluster:
         rate: float | None = None,
         settings: Mapping[str, str] | None = None,
         files: Path | None = None,
-        history: bool = True,
+        journal: bool = True,
         program: Sequence[str] | None = None,
         image: str | None = None,
         late: Iterable[str] = (),
@@ -105,6 +108,10 @@ class Cluster:
     ) -> None:
         if isinstance(topology, str):
             topology = build_topology(topology, nodes)
+        check_topology_name(topology.name)
+        check_names(topology.names)
+        for node in topology.nodes:
+            check_node_lists(node)
         self._topology = topology
         self._backend: Backend = make_backend(backend, base_port=base_port)
         if (program and backend != "process") or (image and backend != "docker"):
@@ -119,8 +126,9 @@ class Cluster:
         self._proxied = proxied
         rate = default_rate(topology) if rate is None else rate
         self._settings = {"SPOT_RATE": str(rate), **(settings or {})}
+        check_variables(self._settings)
         self._files = files.absolute() if files else None
-        self._history = history
+        self._journal = journal
         self._state = state
         self._run: Run | None = None
 
@@ -192,7 +200,7 @@ class Cluster:
             self._topology,
             self._backend.name,
             settings=self._settings,
-            history=self._history,
+            journal=self._journal,
             files=self._files,
             proxied=self._proxied,
             program=self._program,
@@ -311,9 +319,9 @@ class Cluster:
         """The proxied links of all pairs, in the order of the topology's links. Raises as edge."""
         return tuple(self.edge(edge.dialler, edge.listener) for edge in edges(self._topology))
 
-    def history(self, node: str) -> Path:
-        """The file of a node's history. Raises UnknownNode."""
-        return self.run.history_file(self._topology.node(node).name)
+    def journal(self, node: str) -> Path:
+        """The file of a node's journal. Raises UnknownNode."""
+        return self.run.journal_file(self._topology.node(node).name)
 
     def state(self, node: str) -> NodeState:
         """Whether a node runs, without asking the node itself. Raises UnknownNode."""
@@ -386,7 +394,7 @@ class Cluster:
     def tell(self, node: str, do: str, **fields: object) -> dict[str, Any]:
         """Sends a node a command, such as ``tell("a", "remove", peer="b")``; returns its answer.
 
-        Commands, fields and answers stand in ``docs/history.md``. A ``peer`` that is a node of this
+        Commands, fields and answers stand in ``docs/journal.md``. A ``peer`` that is a node of this
         cluster is sent with the endpoint at which this node dials it, if it does. An answer with
         ``error`` is returned, not raised. Raises UnknownNode, and NoAnswer after 10 s.
         """

@@ -15,10 +15,10 @@ from spot.config import Config
 from spot.testbed.cluster import Cluster
 from spot.testbed.errors import ClusterError
 from spot.testbed.evidence import Bounds
-from spot.testbed.history import BadHistory, History
+from spot.testbed.journal import BadJournal, Journal
 from spot.testbed.topology import Topology
 
-__all__ = ["bounds_of", "end_traffic", "read_histories"]
+__all__ = ["bounds_of", "end_traffic", "read_journals"]
 
 QUIET_MAX_S = 15.0
 """Queues must have drained by then."""
@@ -56,22 +56,25 @@ def end_traffic(cluster: Cluster, pause: Callable[[float], object] = time.sleep)
     return tuple(trouble)
 
 
-def read_histories(
+def read_journals(
     directory: Path, topology: Topology
-) -> tuple[dict[str, History], tuple[str, ...]]:
-    """The histories of all nodes, by name, and what is wrong with them, in words.
+) -> tuple[dict[str, Journal], tuple[str, ...]]:
+    """The journals of all nodes, by name, and what is wrong with them, in words.
 
     One that breaks its contract counts as empty.
     """
-    histories = {}
+    journals = {}
     trouble = []
     for name in topology.names:
+        path = directory / f"{name}.jsonl"
         try:
-            histories[name] = History.read(directory / f"{name}.jsonl")
-        except BadHistory as error:
+            journals[name] = Journal.read(path)
+        except BadJournal as error:
             trouble.append(str(error))
-            histories[name] = History()
-    return histories, tuple(trouble)
+            journals[name] = Journal()
+        if journals[name].lost:
+            trouble.append(f"{path} lacks {journals[name].lost} records, as it took no more")
+    return journals, tuple(trouble)
 
 
 def bounds_of(variables: Mapping[str, str]) -> Bounds:

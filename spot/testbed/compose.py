@@ -20,10 +20,14 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from spot import __version__
+from spot.config import join_list
 from spot.testbed.edges import Edge, edges
 from spot.testbed.errors import UnknownTopology
+from spot.testbed.node_names import check_names
 from spot.testbed.subnets import Subnets
 from spot.testbed.topology import TOPOLOGIES, NodeSpec, Topology, build_topology
+from spot.testbed.variables import check_node_lists, node_lists
 from spot.testbed.yaml_lines import (
     document,
     joined_blocks,
@@ -51,7 +55,7 @@ __all__ = [
     "write_files",
 ]
 
-VERSIONS = {"SPOT_VERSION": "0.1.0", "TOXIPROXY_VERSION": "2.12.0"}
+VERSIONS = {"SPOT_VERSION": __version__, "TOXIPROXY_VERSION": "2.12.0"}
 """The images of this version of the testbed; ``compose/.env`` names the same."""
 
 NODE_PORT = 5555
@@ -60,7 +64,6 @@ PROXY_API_PORT = 8474
 HEALTH_CHECKS_PER_S = 5
 """For all nodes together: each check takes a tenth of a second of processor time."""
 HEALTH_INTERVAL_MIN_S = 2
-_SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +91,10 @@ class ComposeOptions:
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of all containers and networks."""
     user: str | None = None
-    """User and group that all containers run as, such as ``1000:1000``. None: the images' own."""
-    mounts: Sequence[str] = ()
-    """Folders of this machine for all nodes, as ``/here:/there``."""
+    """User and group, as ``1000:1000``, that all containers run as. None: the images' own."""
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    """Folders of this machine for all nodes, by where they see them. One that the engine does not
+    find is an error, and not made."""
 
 
 SHIPPED = ComposeOptions()
@@ -99,8 +103,11 @@ SHIPPED = ComposeOptions()
 def compose_file(topology: Topology, options: ComposeOptions = SHIPPED) -> str:
     """The plain deployment: all nodes on one network, each with a published port.
 
-    Raises UnknownTopology when a node's name can't be that of a service.
+    Raises UnknownTopology when a node can't be called so, or be told what it hosts and hears.
     """
+    check_names(topology.names)
+    for node in topology.nodes:
+        check_node_lists(node)
     subnets = _subnets(topology, options)
     lines = [
         *_head(topology, options, _PLAIN_USE),
@@ -167,7 +174,7 @@ def proxies_file(topology: Topology) -> str:
 def write_files(topology: Topology, directory: Path, options: ComposeOptions = SHIPPED) -> Path:
     """Writes all three files into ``directory``, and returns the path of the plain one.
 
-    Raises OSError, and UnknownTopology when a node's name can't be that of a service.
+    Raises OSError, and UnknownTopology as ``compose_file`` does.
     """
     stem = file_stem(topology)
     plain = directory / f"{stem}.yaml"
@@ -267,7 +274,7 @@ def _node_anchor(topology: Topology, options: ComposeOptions) -> list[str]:
         *_LOGGING,
         *_NAMES,
         "  networks: [cluster]",
-        *list_lines("volumes", [literal(mount) for mount in options.mounts], 2),
+        *_volumes(options),
         "",
         "x-settings: &settings",
         *mapping_lines(settings, 2),
@@ -287,18 +294,11 @@ _NAMES = [
 
 def _node(topology: Topology, place: int, options: ComposeOptions) -> list[str]:
     node = topology.nodes[place]
-    if not _SERVICE_NAME.fullmatch(node.name) or node.name == PROXY_SERVICE:
-        raise UnknownTopology(
-            f"a node in a container can't be called {node.name!r}: take letters, digits, '-', "
-            f"'_' and '.', and not {PROXY_SERVICE}"
-        )
     settings = {
         "SPOT_NODE_ID": node.name,
         "SPOT_BIND": f"tcp://*:{NODE_PORT}" if node.binds else "",
-        "SPOT_CLUSTER": ",".join(peer_endpoint(peer) for peer in node.peers),
-        "SPOT_TOPICS": ",".join(node.topics),
-        "SPOT_SUBSCRIBE": ",".join(node.subscribe),
-        **({"SPOT_PUBLISH": ",".join(node.publish)} if node.publish else {}),
+        "SPOT_CLUSTER": join_list("cluster", map(peer_endpoint, node.peers)),
+        **node_lists(node),
         **({"SPOT_RELAY": "1"} if node.relay else {}),
         **options.node_settings.get(node.name, {}),
     }
@@ -351,11 +351,23 @@ def _proxied_node(node: str, cluster: Sequence[str]) -> list[str]:
         f"  {scalar(node)}:",
         f"    depends_on: [{PROXY_SERVICE}]",
         "    environment:",
-        *mapping_lines({"SPOT_CLUSTER": ",".join(cluster)}, 6),
+        *mapping_lines({"SPOT_CLUSTER": join_list("cluster", cluster)}, 6),
         "    networks: !override",
         f"      {node_network(node)}:",
         "    ports: !reset []",
     ]
+
+
+def _volumes(options: ComposeOptions) -> list[str]:
+    # The short syntax splits at colons, and has the engine make what it does not find.
+    lines = ["  volumes:"] if options.mounts else []
+    for target, source in options.mounts.items():
+        lines += [
+            "    - type: bind",
+            *mapping_lines({"source": literal(source), "target": literal(target)}, 6),
+            "      bind: {create_host_path: false}",
+        ]
+    return lines
 
 
 def _labels(options: ComposeOptions, indent: int, **own: str) -> list[str]:

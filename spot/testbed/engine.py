@@ -13,6 +13,7 @@ import docker
 from docker.errors import DockerException, ImageNotFound
 
 from spot.testbed.compose import VERSIONS
+from spot.testbed.engine_endpoint import EngineEndpoint
 from spot.testbed.errors import ComposeMissing, EngineMissing, ImageMissing
 
 __all__ = [
@@ -32,27 +33,31 @@ COMPOSE_MIN = (2, 24)
 """The first version with ``!override`` and ``!reset``, which the proxied overlays use."""
 
 
-def connect(timeout: int = CONNECT_TIMEOUT_S) -> docker.DockerClient:
-    """A client of the engine at ``DOCKER_HOST``, or of this machine's.
+def connect(
+    endpoint: EngineEndpoint | None = None, timeout: int = CONNECT_TIMEOUT_S
+) -> docker.DockerClient:
+    """A client of the engine at ``endpoint``. None: the one that the docker command would take.
 
-    ``timeout``: seconds that it may take to answer; later calls may take a minute. Raises
-    EngineMissing.
+    ``timeout``: seconds until it must have said hello; later calls may take a minute. Raises
+    EngineMissing; ContextMissing, which is one, when a Docker context names no engine.
     """
+    endpoint = endpoint or EngineEndpoint.current()
     try:
-        client = docker.from_env(timeout=timeout)
+        client = docker.from_env(
+            environment=dict(endpoint.variables), use_context=False, timeout=timeout
+        )
     except (DockerException, ValueError) as error:
-        raise EngineMissing(_why_not(error)) from error
+        raise EngineMissing(_why_not(error, endpoint)) from error
     try:
         client.ping()
     except (DockerException, OSError) as error:
         client.close()
-        raise EngineMissing(_why_not(error)) from error
+        raise EngineMissing(_why_not(error, endpoint)) from error
     client.api.timeout = CALL_TIMEOUT_S
     return client
 
 
-def _why_not(error: Exception) -> str:
-    where = os.environ.get("DOCKER_HOST") or "this machine"
+def _why_not(error: Exception, endpoint: EngineEndpoint) -> str:
     causes: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
@@ -60,13 +65,20 @@ def _why_not(error: Exception) -> str:
         cause = cause.__cause__ or cause.__context__
     if any("PermissionError" in text or "Permission denied" in text for text in causes):
         return (
-            f"a container engine runs on {where}, but you may not use it: become a member of its "
-            "group ('sudo usermod -aG docker $USER', then log in again), or take BACKEND=process"
+            f"a container engine runs at {endpoint}, but you may not use it: become a member of "
+            "its group ('sudo usermod -aG docker $USER', then log in again), or take "
+            "BACKEND=process"
+        )
+    if endpoint.context:
+        return (
+            f"no container engine answers at {endpoint.host}, of the Docker context "
+            f"{endpoint.context!r}: start it, choose another context ('docker context use "
+            "default'), or take BACKEND=process"
         )
     if os.environ.get("DOCKER_HOST"):
         return (
-            f"no container engine answers at DOCKER_HOST={where}: start it, unset DOCKER_HOST, "
-            "or take BACKEND=process"
+            f"no container engine answers at DOCKER_HOST={endpoint.host}: start it, unset "
+            "DOCKER_HOST, or take BACKEND=process"
         )
     return (
         "no container engine answers: start yours, install one (scripts/engine.sh does on "
@@ -140,7 +152,7 @@ def image_attributes(client: docker.DockerClient, name: str) -> dict[str, Any] |
     except ImageNotFound:
         return None
     except (DockerException, OSError) as error:
-        raise EngineMissing(_why_not(error)) from error
+        raise EngineMissing(f"the container engine failed: {error}") from error
     return attributes
 
 

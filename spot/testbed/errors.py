@@ -6,13 +6,16 @@ __all__ = [
     "AlreadyUp",
     "BadFault",
     "BadProgram",
+    "BadSetting",
     "ClusterError",
     "ClusterNotReady",
     "ComposeMissing",
     "ContainersNotStarted",
+    "ContextMissing",
     "EngineMissing",
     "ImageMissing",
     "NoAnswer",
+    "NoStateDirectory",
     "NodeExited",
     "NotOurs",
     "NotProxied",
@@ -49,6 +52,10 @@ class BadProgram(ClusterError, ValueError):
     """The user's node program can't be run, or does not answer as a node must."""
 
 
+class BadSetting(ClusterError, ValueError):
+    """A setting of nodes can't be given to them as it is written."""
+
+
 class AlreadyUp(ClusterError):
     """The cluster is up already."""
 
@@ -65,6 +72,10 @@ class PortInUse(ClusterError):
     """Another program uses a port that a node should bind."""
 
 
+class NoStateDirectory(ClusterError):
+    """The directory where runs are kept can't be made, or not be written to."""
+
+
 class NotOurs(ClusterError, PermissionError):
     """The run belongs to another user of this machine."""
 
@@ -75,6 +86,10 @@ class NotProxied(ClusterError):
 
 class EngineMissing(ClusterError):
     """No container engine answers, or this user may not use it."""
+
+
+class ContextMissing(EngineMissing):
+    """The Docker context that names the engine doesn't exist, or can't be read."""
 
 
 class ComposeMissing(ClusterError):

@@ -1,6 +1,6 @@
-"""The evidence that a run of a cluster under faults leaves: histories, fault windows, phases.
+"""The evidence that a run of a cluster under faults leaves: journals, fault windows, phases.
 
-Faults make ``FaultWindow``s, the runner puts them and the nodes' histories into ``Evidence``,
+Faults make ``FaultWindow``s, the runner puts them and the nodes' journals into ``Evidence``,
 checkers turn that into ``Finding``s, and reports show all of it. Everything here is plain data.
 All times are seconds of ``CLOCK_MONOTONIC``, which the processes and containers of one machine
 share.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from spot.testbed.history import History
+from spot.testbed.journal import Journal
 from spot.testbed.topology import Topology
 
 __all__ = [
@@ -159,8 +159,8 @@ class Evidence:
     """All evidence of a run. It equals only itself, as comparing it may take long."""
 
     topology: Topology
-    histories: Mapping[str, History]
-    """By node name. A node without records has an empty history."""
+    journals: Mapping[str, Journal]
+    """By node name. A node without records has an empty journal."""
     faults: tuple[FaultWindow, ...]
     phases: Phases
     bounds: Bounds

@@ -1,4 +1,4 @@
-"""What a scenario itself expects of a run, as patterns of history records.
+"""What a scenario itself expects of a run, as patterns of journal records.
 
 Guarantees hold in every run. An expectation says what this scenario must show, or must not show,
 such as "a is told that b was lost, because the link closed, within 0.1 s of the cut".
@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spot.testbed.history import Record
+from spot.testbed.journal import Record
 
 __all__ = ["Expectation"]
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """Records of ``kind`` that must, or must not, stand in the history of ``node``.
+    """Records of ``kind`` that must, or must not, stand in the journal of ``node``.
 
     Where: during the whole run until its nodes are told to leave, during a fault (from ``began`` to
     ``healed``), or after its heal. A fault is named by its number in the run, counted from 1, by
@@ -29,7 +29,7 @@ class Expectation:
     kind: str
     """The kind of the records, such as ``link_down``."""
     node: str | None = None
-    """Whose history. None: those of all nodes together."""
+    """Whose journal. None: those of all nodes together."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Each field named here must have this value, or one of these values if it is a list. If the
     record's field is a list, one of its entries must."""

@@ -1,6 +1,6 @@
 """A user's own program as the node, on processes: how it is started, and what it must answer.
 
-``docs/history.md`` says what such a program must speak, ``docs/testing-your-own.md`` how to run it.
+``docs/journal.md`` says what such a program must speak, ``docs/testing-your-own.md`` how to run it.
 """
 
 from __future__ import annotations
@@ -78,6 +78,6 @@ def check_status(node: str, document: Mapping[str, Any]) -> None:
         lacking.append("peers (a list of objects)")
     if lacking:
         raise BadProgram(
-            f"the status document of node {node} lacks {', '.join(lacking)}: docs/history.md says "
+            f"the status document of node {node} lacks {', '.join(lacking)}: docs/journal.md says "
             "what a program of your own must answer"
         )

@@ -16,15 +16,21 @@ from typing import TypeVar
 
 import pytest
 
-from spot.config import Config, check_setting
+from spot.config import Config
 from spot.errors import InvalidArgument
-from spot.program.settings import PROGRAM_VARIABLES
+from spot.program.settings import PROGRAM_VARIABLES, variable_text
 from spot.testbed.artefacts import new_directory
 from spot.testbed.backends import BACKENDS, make_backend
 from spot.testbed.checkers import check_all, fault_results
 from spot.testbed.cluster import Cluster
-from spot.testbed.collect import bounds_of, end_traffic, read_histories
-from spot.testbed.errors import ClusterError, ClusterNotReady, EngineMissing
+from spot.testbed.collect import bounds_of, end_traffic, read_journals
+from spot.testbed.errors import (
+    BadSetting,
+    ClusterError,
+    ClusterNotReady,
+    ContextMissing,
+    EngineMissing,
+)
 from spot.testbed.evidence import Evidence, Finding, Phases, Verdict
 from spot.testbed.faults import ActiveFault, inject, parse_fault
 from spot.testbed.report import write_report
@@ -32,6 +38,7 @@ from spot.testbed.report.files import PAGE_FILE
 from spot.testbed.results import Result
 from spot.testbed.scenario_run import verdict_of
 from spot.testbed.topology import Topology
+from spot.testbed.variables import check_variables
 
 __all__ = ["ClusterUnderTest", "Wanted", "cluster_under_test"]
 
@@ -55,7 +62,8 @@ class Wanted:
     """None: that of ``--spot-backend`` or BACKEND, else docker if possible, else process."""
     rate: float = 100.0
     settings: Mapping[str, object] | None = None
-    """Settings of the nodes by name, such as ``{"peer_timeout": 0.6}``."""
+    """Settings of the nodes by name, such as ``{"peer_timeout": 0.6}``. A sequence is a list, a
+    str is what the variable of the setting holds."""
     proxied: bool = True
     program: tuple[str, ...] | list[str] | None = None
     image: str | None = None
@@ -76,20 +84,19 @@ class Wanted:
     @property
     def variables(self) -> dict[str, str]:
         """The settings as ``SPOT_*`` variables. Raises ClusterError for unknown or bad ones."""
-        given = {f"SPOT_{name.upper()}": str(text) for name, text in (self.settings or {}).items()}
+        given = {}
         known = {f"SPOT_{one.name.upper()}" for one in fields(Config)} | set(PROGRAM_VARIABLES)
-        for name, variable in zip(self.settings or {}, given, strict=True):
+        for name, value in (self.settings or {}).items():
+            variable = f"SPOT_{name.upper()}"
             if variable not in known:
                 raise ClusterError(
                     f"@pytest.mark.spot: there is no setting {name!r}: 'spot node --help' lists "
                     "them, to be written as peer_timeout=0.6 is"
                 )
-        for name, value in (self.settings or {}).items():
-            if f"SPOT_{name.upper()}" in PROGRAM_VARIABLES:
-                continue
             try:
-                check_setting(name.lower(), str(value))
-            except InvalidArgument as error:
+                given[variable] = variable_text(name.lower(), value)
+                check_variables({variable: given[variable]})
+            except (InvalidArgument, BadSetting) as error:
                 raise ClusterError(
                     f"@pytest.mark.spot: settings={{{name!r}: {value!r}}}: {error}"
                 ) from error
@@ -184,7 +191,7 @@ class ClusterUnderTest:
 
     def where(self) -> str:
         """The paths of the run's timeline and its other artefacts."""
-        files = f"histories and logs: {self._directory}"
+        files = f"journals and logs: {self._directory}"
         # A cluster that did not start has no timeline.
         return files if self._ready is None else f"timeline: {self._directory / PAGE_FILE}\n{files}"
 
@@ -214,10 +221,10 @@ class ClusterUnderTest:
         self._trouble += end_traffic(self.cluster)
         stopped = time.monotonic()
         self.cluster.stop()
-        histories, trouble = read_histories(self._directory, self.cluster.topology)
+        journals, trouble = read_journals(self._directory, self.cluster.topology)
         self._evidence = Evidence(
             topology=self.cluster.topology,
-            histories=histories,
+            journals=journals,
             faults=tuple(fault.window for fault in self._faults),
             phases=Phases(
                 started=self._started,
@@ -298,6 +305,9 @@ def _backend(given: str | None) -> str:
 
     try:
         client = connect()
+    except ContextMissing as error:
+        print(f"SPOT: {error}. Taking local processes")  # noqa: T201  pytest shows it on failure
+        return "process"
     except EngineMissing:
         return "process"
     try:

@@ -6,10 +6,11 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from spot.config import join_list
 from spot.testbed.evidence import Effect
 from spot.testbed.faults import Fault, parse_fault
-from spot.testbed.scenario import FaultStep, Scenario, Traffic
-from spot.testbed.topology import Link, Topology, build_topology
+from spot.testbed.scenario import FaultStep, Scenario, TrafficSpec
+from spot.testbed.topology import NodePair, Topology, build_topology
 
 __all__ = ["RANDOM", "SEED_MAX", "random_scenario"]
 
@@ -63,7 +64,7 @@ def random_scenario(seed: int) -> Scenario:
         "stable_after": str(draw.one((0.3, 0.5, 1.0))),
         "overflow": draw.one(("catch-up", "catch-up", "error")),
     }
-    traffic = Traffic(
+    traffic = TrafficSpec(
         rate=float(draw.one((10, 20, 50, 100))),
         payload_bytes=draw.one((32, 64, 1024, 16_384)),
         publish=(topology.nodes[0].topics[0],) if draw.one((True, False)) else (),
@@ -78,7 +79,7 @@ def random_scenario(seed: int) -> Scenario:
     # Drawn last, so that older seeds still draw the same faults.
     settings |= draw.one(({}, {}, {"history_bytes": "0"}, {"history_bytes": "65536"}))
     if draw.one((True, False)):
-        settings["members"] = ",".join(topology.names)
+        settings["members"] = join_list("members", topology.names)
         settings["require_quorum"] = draw.one(("0", "1"))
     faults = ", ".join(str(step.fault) for step in steps)
     return Scenario(
@@ -123,7 +124,7 @@ def _free_from(
         at = max(step.end for step in busy) + PAUSE_S
 
 
-def _parts(fault: Fault, topology: Topology) -> set[str | Link]:
+def _parts(fault: Fault, topology: Topology) -> set[str | NodePair]:
     """Nodes and links that it acts on; a node with all its links."""
     effect: Effect = fault.effect(topology)
     nodes = effect.down | effect.paused

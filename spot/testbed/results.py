@@ -15,7 +15,7 @@ __all__ = ["FaultResult", "Result"]
 
 @dataclass(frozen=True)
 class FaultResult:
-    """What one fault did to the cluster, as the histories show it. Seconds from the run's start."""
+    """What one fault did to the cluster, as the journals show it. Seconds from the run's start."""
 
     window: FaultWindow
     start_s: float

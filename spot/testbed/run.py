@@ -2,7 +2,7 @@
 
     <state>/runs/mesh-3f9a1c/record.json    topology, backend, runner, processes, containers
                              control/a.sock control socket of node a
-                             a.log a.jsonl  its log and history, unless they go elsewhere
+                             a.log a.jsonl  its log and journal, unless they go elsewhere
 
 The state directory is ``SPOT_STATE_DIR``, else ``$XDG_STATE_HOME/spot``, else
 ``~/.local/state/spot``. A run belongs to its runner (a process, known by number and start time)
@@ -12,6 +12,7 @@ and is swept when the runner is dead, unless the runner detached it, as ``spot u
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spot.testbed.errors import NotOurs
+from spot.testbed.errors import NoStateDirectory, NotOurs
 from spot.testbed.own_program import OwnProgram
 from spot.testbed.process_id import ProcessId
 from spot.testbed.topology import Topology
@@ -34,7 +35,7 @@ __all__ = ["Run", "state_directory", "state_lock"]
 
 log = logging.getLogger(__name__)
 
-RECORD_VERSION = 3
+RECORD_VERSION = 4
 RECORD_FILE = "record.json"
 CONTROL = "control"
 SOCKET_PATH_BYTES_MAX = 107
@@ -45,16 +46,13 @@ control directory is in the directory for temporary files, and ``control`` is a 
 def state_directory() -> Path:
     """The directory of all runs. It is made if it is missing, for this user only.
 
-    Raises NotOurs when this user can't write there.
+    Raises NotOurs when this user can't write there, NoStateDirectory when nobody can.
     """
-    given = os.environ.get("SPOT_STATE_DIR")
-    if given:
-        directory = Path(given)
-    else:
-        base = os.environ.get("XDG_STATE_HOME")
-        directory = (Path(base) if base else Path.home() / ".local" / "state") / "spot"
+    directory = _chosen_directory()
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.statvfs(directory).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError
     except PermissionError:
@@ -62,7 +60,27 @@ def state_directory() -> Path:
             f"the runs in {directory} are another user's, or you may not write there: that user "
             "can end them, and SPOT_STATE_DIR names a directory of your own"
         ) from None
+    except OSError as error:
+        raise NoStateDirectory(
+            f"runs can't be kept in {directory}: {error.strerror}. SPOT_STATE_DIR names another "
+            "directory for them"
+        ) from error
     return directory.absolute()
+
+
+def _chosen_directory() -> Path:
+    given, base = os.environ.get("SPOT_STATE_DIR"), os.environ.get("XDG_STATE_HOME")
+    if given:
+        return Path(given)
+    try:
+        state = Path(base) if base else Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise NoStateDirectory(
+            "runs can't be kept in ~/.local/state/spot: there is no home directory, as HOME is "
+            f"unset and the system knows no user {os.getuid()}. SPOT_STATE_DIR names another "
+            "directory for them"
+        ) from None
+    return state / "spot"
 
 
 @contextlib.contextmanager
@@ -88,11 +106,11 @@ class Run:
     backend: str
     runner: ProcessId
     files: Path
-    """Where logs and histories are."""
+    """Where logs and journals are."""
     settings: dict[str, str]
     """``SPOT_*`` variables that all nodes get."""
-    history: bool
-    """Whether the nodes record histories."""
+    journal: bool
+    """Whether the nodes record journals."""
     created: float = field(default_factory=time.time)
     """Seconds since 1970."""
     detached: bool = False
@@ -103,6 +121,8 @@ class Run:
     """Whether a proxy stands between every pair."""
     proxy: dict[str, Any] | None = None
     """What the backend must remember of the proxy server. None: there is none, or not yet."""
+    engine: dict[str, str] = field(default_factory=dict)
+    """The variables that lead to the container engine of its containers. Empty: it has none."""
     program: OwnProgram | None = None
     """The user's program that runs as each node, on processes. None: SPOT's own."""
     image: str | None = None
@@ -118,7 +138,7 @@ class Run:
         backend: str,
         *,
         settings: Mapping[str, str],
-        history: bool,
+        journal: bool,
         files: Path | None = None,
         proxied: bool = False,
         program: OwnProgram | None = None,
@@ -142,7 +162,7 @@ class Run:
             runner,
             files or directory,
             dict(settings),
-            history,
+            journal,
             proxied=proxied,
             program=program,
             image=image,
@@ -169,12 +189,13 @@ class Run:
                 runner=ProcessId(document["runner"]["pid"], document["runner"]["start"]),
                 files=Path(document["files"]),
                 settings=document["settings"],
-                history=document["history"],
+                journal=document["journal"],
                 created=document["created"],
                 detached=document["detached"],
                 nodes=document["nodes"],
                 proxied=document["proxied"],
                 proxy=document["proxy"],
+                engine=document["engine"],
                 program=OwnProgram.from_json(program) if program else None,
                 image=document["image"],
                 late=frozenset(document["late"]),
@@ -209,8 +230,8 @@ class Run:
         """The file of this node's standard output and error."""
         return self.files / f"{node}.log"
 
-    def history_file(self, node: str) -> Path:
-        """The file of this node's history."""
+    def journal_file(self, node: str) -> Path:
+        """The file of this node's journal."""
         return self.files / f"{node}.jsonl"
 
     @property
@@ -244,12 +265,13 @@ class Run:
             "runner": {"pid": self.runner.pid, "start": self.runner.start},
             "files": str(self.files),
             "settings": self.settings,
-            "history": self.history,
+            "journal": self.journal,
             "created": self.created,
             "detached": self.detached,
             "nodes": self.nodes,
             "proxied": self.proxied,
             "proxy": self.proxy,
+            "engine": self.engine,
             "program": self.program.to_json() if self.program else None,
             "image": self.image,
             "late": sorted(self.late),

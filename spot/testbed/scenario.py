@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from spot.config import join_list
 from spot.testbed.backends import BACKENDS
 from spot.testbed.collect import bounds_of
 from spot.testbed.evidence import Bounds
@@ -26,7 +27,7 @@ __all__ = [
     "FaultStep",
     "Scenario",
     "Step",
-    "Traffic",
+    "TrafficSpec",
 ]
 
 DURATION_MIN_S = 1.0
@@ -55,7 +56,7 @@ COMMAND_OPTIONS: Mapping[str, Mapping[str, type]] = {
 
 
 @dataclass(frozen=True)
-class Traffic:
+class TrafficSpec:
     """What every node publishes."""
 
     rate: float = 20.0
@@ -127,7 +128,7 @@ class Scenario:
     timeline: tuple[Step, ...]
     nodes: int | None = None
     """Nodes of a mesh or spokes of a hub-spoke, if the topology is named. None: its default."""
-    traffic: Traffic = Traffic()
+    traffic: TrafficSpec = TrafficSpec()
     settings: Mapping[str, str] = field(default_factory=dict)
     """Settings of all nodes, by the library's names."""
     duration: float | None = None
@@ -170,7 +171,7 @@ class Scenario:
         return {
             **{f"SPOT_{name.upper()}": value for name, value in self.settings.items()},
             "SPOT_PAYLOAD_BYTES": str(self.traffic.payload_bytes),
-            "SPOT_PUBLISH": ",".join(self.traffic.publish),
+            "SPOT_PUBLISH": join_list("publish", self.traffic.publish),
         }
 
     def to_yaml(self) -> str:

@@ -10,15 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from spot.config import Config, check_setting
+from spot.config import Config
 from spot.errors import InvalidArgument
+from spot.program.settings import variable_text
 from spot.testbed.backends import BACKENDS
 from spot.testbed.checkers import CHECKERS
 from spot.testbed.errors import ClusterError
 from spot.testbed.expectation import Expectation
 from spot.testbed.faults import Fault, Late, parse_fault
 from spot.testbed.faults.overlap import obstacle
-from spot.testbed.history import KINDS
+from spot.testbed.journal import KINDS
+from spot.testbed.node_names import check_name, check_names, check_topology_name
 from spot.testbed.scenario import (
     COMMAND_OPTIONS,
     COMMANDS,
@@ -26,9 +28,10 @@ from spot.testbed.scenario import (
     FaultStep,
     Scenario,
     Step,
-    Traffic,
+    TrafficSpec,
 )
 from spot.testbed.topology import NODES_MAX, TOPOLOGIES, NodeSpec, Topology, build_topology
+from spot.testbed.variables import OWN_SETTINGS, check_node_lists
 from spot.testbed.yaml_reader import (
     BadScenario,
     Place,
@@ -48,8 +51,6 @@ LENGTH_MAX_S = 3600.0
 TIMES_MAX = 1000
 RATE_MAX = 1_000_000.0
 PAYLOAD_MAX_BYTES = 64 << 20
-OWN_SETTINGS = ("node_id", "bind", "cluster", "topics", "subscribe")
-"""Settings that the topology determines."""
 
 
 class UnknownScenario(ClusterError, LookupError):
@@ -104,7 +105,7 @@ def parse_scenario(content: str, file: str) -> Scenario:
     """
     reader = Reader(read_yaml(content, file), "a scenario's fields, such as 'title: ...'")
     topology, nodes = _topology(reader)
-    traffic = reader.take("traffic", _traffic, Traffic())
+    traffic = reader.take("traffic", _traffic, TrafficSpec())
     settings = reader.take("settings", _settings, {})
     timeline = reader.take("timeline", lambda place: _timeline(place, topology), ())
     must = reader.take("must", lambda place: _expectations(place, topology, must=True), ())
@@ -199,6 +200,8 @@ def _topology(reader: Reader) -> tuple[Topology, int | None]:
                 f"{name} has nodes of its own: write a number of nodes, or another name here"
             )
         specs = reader.take("nodes", _nodes)
+        _checked(place, lambda: check_names(spec.name for spec in specs))
+        _checked(reader.at("topology"), lambda: check_topology_name(name))
         return _checked(place, lambda: Topology(name, specs)), None
     name = reader.take("topology", _one_of(tuple(TOPOLOGIES), "topology"))
     nodes = reader.take("nodes", whole(1, NODES_MAX, "nodes"), None)
@@ -224,20 +227,21 @@ def _node(name: str, place: Place) -> NodeSpec:
         relay=reader.take("relay", truth, False),
     )
     reader.end()
-    _checked(place, lambda: Config(node_id=name, topics=spec.topics, subscribe=spec.subscribe))
+    _checked(place, lambda: check_name(name))
+    _checked(place, lambda: check_node_lists(spec))
     return spec
 
 
-def _traffic(place: Place) -> Traffic:
+def _traffic(place: Place) -> TrafficSpec:
     reader = Reader(place, "its fields, such as 'rate: 20'")
-    traffic = Traffic(
-        rate=reader.take("rate", number(0, RATE_MAX, "messages a second"), Traffic.rate),
+    traffic = TrafficSpec(
+        rate=reader.take("rate", number(0, RATE_MAX, "messages a second"), TrafficSpec.rate),
         payload_bytes=reader.take(
-            "payload_bytes", whole(1, PAYLOAD_MAX_BYTES, "bytes"), Traffic.payload_bytes
+            "payload_bytes", whole(1, PAYLOAD_MAX_BYTES, "bytes"), TrafficSpec.payload_bytes
         ),
         publish=reader.take("publish", _texts, ()),
     )
-    _checked(reader.at("publish"), lambda: Config(topics=traffic.publish))
+    _checked(reader.at("publish"), lambda: variable_text("publish", traffic.publish))
     reader.end()
     return traffic
 
@@ -250,10 +254,9 @@ def _settings(place: Place) -> dict[str, str]:
         if name not in known:
             entry.fail(f"there is no setting {name}: take one of {', '.join(known)}")
         value = entry.value
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            entry.fail(f"{value!r} is neither a number nor text")
-        found[name] = str(value)
-        _checked(entry, partial(check_setting, name, found[name]))
+        if isinstance(value, bool) or not isinstance(value, str | int | float | list):
+            entry.fail(f"{value!r} is neither a number nor text, nor a list of texts")
+        found[name] = _checked(entry, partial(variable_text, name, value))
     variables = {f"SPOT_{name.upper()}": value for name, value in found.items()}
     try:
         Config.from_env(variables)

@@ -25,7 +25,7 @@ from pathlib import Path
 from spot.testbed.artefacts import PLAN_FILE, new_directory
 from spot.testbed.checkers import check_all, check_expectations, fault_results
 from spot.testbed.cluster import Cluster
-from spot.testbed.collect import end_traffic, read_histories
+from spot.testbed.collect import end_traffic, read_journals
 from spot.testbed.errors import ClusterError, ClusterNotReady
 from spot.testbed.evidence import Evidence, FaultWindow, Finding, Phases, Verdict
 from spot.testbed.faults import ActiveFault, FaultNotApplied, Late, inject
@@ -184,12 +184,12 @@ class _Attempt:
                 self._stop()
 
     def evidence(self, directory: Path) -> Evidence:
-        """What the run has left; a history that breaks its contract is trouble."""
-        histories, trouble = read_histories(directory, self.scenario.topology)
+        """What the run has left; a journal that breaks its contract is trouble."""
+        journals, trouble = read_journals(directory, self.scenario.topology)
         self.trouble += trouble
         return Evidence(
             topology=self.scenario.topology,
-            histories=histories,
+            journals=journals,
             faults=(*(fault.window for fault in self.faults), *self.unapplied),
             phases=Phases(
                 started=self.started,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spot.testbed.backends import NodeState
-from spot.testbed.topology import Link, Topology
+from spot.testbed.topology import NodePair, Topology
 
 __all__ = ["ClusterStatus", "LinkStatus", "NodeStatus", "Rates", "rates_between"]
 
@@ -22,7 +22,7 @@ class NodeStatus:
     state: NodeState
     address: str | None
     document: dict[str, Any] | None
-    """The node's status document (``docs/history.md``). None: it doesn't answer."""
+    """The node's status document (``docs/journal.md``). None: it doesn't answer."""
 
     @property
     def is_synced(self) -> bool:
@@ -46,7 +46,7 @@ class NodeStatus:
 class LinkStatus:
     """One pair of nodes. It is up when both ends say so."""
 
-    link: Link
+    link: NodePair
     is_up: bool
     rtt: float | None
     """The shorter of the round trips that the ends measured, in seconds. None: not known."""
@@ -88,7 +88,7 @@ class ClusterStatus:
         down = [link.link for link in self.links if not link.is_up]
         return lacking + [f"link {a} - {b}: down" for a, b in down]
 
-    def _link(self, link: Link) -> LinkStatus:
+    def _link(self, link: NodePair) -> LinkStatus:
         a, b = link
         ends = [self.nodes[a].peer(b), self.nodes[b].peer(a)]
         running = all(self.nodes[name].state == "running" for name in link)

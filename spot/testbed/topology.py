@@ -18,12 +18,12 @@ from typing import Any
 
 from spot.testbed.errors import UnknownNode, UnknownTopology
 
-__all__ = ["NODES_MAX", "TOPOLOGIES", "Link", "NodeSpec", "Topology", "build_topology"]
+__all__ = ["NODES_MAX", "TOPOLOGIES", "NodePair", "NodeSpec", "Topology", "build_topology"]
 
 NODES_MAX = 200
 """With more processes than this, one machine says more about itself than about SPOT."""
 
-Link = tuple[str, str]
+NodePair = tuple[str, str]
 """Two node names, in sorted order."""
 
 
@@ -70,7 +70,7 @@ class Topology:
         return tuple(node.name for node in self.nodes)
 
     @property
-    def links(self) -> tuple[Link, ...]:
+    def links(self) -> tuple[NodePair, ...]:
         """The pairs in which at least one node adds the other. Each has one connection."""
         pairs = {tuple(sorted((node.name, peer))) for node in self.nodes for peer in node.peers}
         order = {name: place for place, name in enumerate(self.names)}

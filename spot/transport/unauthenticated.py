@@ -1,7 +1,7 @@
-"""Accepted connections that have not greeted: how long they may stay, and what is told of them.
+"""Accepted connections that have not greeted: how long they may stay, and what is logged of them.
 
-libzmq itself closes who does not speak ZMTP. Who does, and then says nothing, or nothing that
-SPOT understands, is ended here: else a stranger could hold a descriptor for ever, or fill
+libzmq itself closes a connection that does not speak ZMTP. A connection that speaks ZMTP, and does
+not send a greeting of SPOT, is ended here. Else it could hold a descriptor for ever, or fill
 libzmq's memory with the parts of a message that never ends.
 """
 
@@ -20,8 +20,8 @@ GREETING_S = 0.5
 ADDRESSES_TOLD_MAX = 256
 
 
-class Stranger(NamedTuple):
-    """An accepted connection: since when (monotonic), at which of our endpoints, between whom."""
+class Accepted(NamedTuple):
+    """An accepted connection: since when (monotonic), at which endpoint of this node, its names."""
 
     since: float
     endpoint: str
@@ -29,60 +29,60 @@ class Stranger(NamedTuple):
 
     @property
     def address(self) -> str:
-        """From where it came, as people write it."""
+        """The address of its other end, for people."""
         if self.names is None:
             return "an unknown address"
         peer = self.names[1]
         return str(peer[0]) if isinstance(peer, tuple) else "a local process"
 
 
-class Strangers:
+class UnauthenticatedConnections:
     """The accepted connections of a node that are no links yet, by descriptor.
 
-    ``patience`` is how many seconds a greeting may take; ``is_quiet`` says that nothing is logged.
+    ``patience`` is how many seconds a greeting may take. ``is_quiet`` switches logging off.
     """
 
     def __init__(self, patience: float, *, is_quiet: bool) -> None:
         self.refused = 0
         self._patience = patience
         self._is_quiet = is_quiet
-        self._waiting: dict[int, Stranger] = {}
+        self._waiting: dict[int, Accepted] = {}
         self._told: set[str] = set()
 
     def accept(self, fd: int, endpoint: str, now: float) -> None:
-        """A connection came."""
-        self._waiting[fd] = Stranger(now, endpoint, names_of(fd))
+        """A connection was accepted."""
+        self._waiting[fd] = Accepted(now, endpoint, names_of(fd))
 
-    def forget(self, fd: int) -> Stranger | None:
+    def forget(self, fd: int) -> Accepted | None:
         """The connection is a link, or has ended. Returns what was known of it."""
         return self._waiting.pop(fd, None)
 
-    def find(self, fd: int) -> Stranger | None:
+    def find(self, fd: int) -> Accepted | None:
         """What is known of a connection that is no link yet."""
         return self._waiting.get(fd)
 
-    def tell(self, stranger: Stranger, why: str) -> None:
+    def log_refusal(self, accepted: Accepted, why: str) -> None:
         """Logs why a connection was refused, once for each address."""
-        address = stranger.address
+        address = accepted.address
         if self._is_quiet or address in self._told or len(self._told) >= ADDRESSES_TOLD_MAX:
             return
         self._told.add(address)
-        log.warning("refused a connection from %s to %s: %s", address, stranger.endpoint, why)
+        log.warning("refused a connection from %s to %s: %s", address, accepted.endpoint, why)
 
     def excuse(self, late: float, now: float) -> None:
-        """This node was itself stopped for so many seconds: they count for nobody."""
-        for fd, stranger in self._waiting.items():
-            self._waiting[fd] = stranger._replace(since=min(now, stranger.since + late))
+        """This node was itself stopped for ``late`` seconds: connections get as much longer."""
+        for fd, accepted in self._waiting.items():
+            self._waiting[fd] = accepted._replace(since=min(now, accepted.since + late))
 
     def end_overdue(self, now: float, is_link: Callable[[int], bool]) -> None:
-        """Ends who has not greeted in time, or sent more than any greeting has."""
-        for fd, stranger in list(self._waiting.items()):
-            age = now - stranger.since
+        """Ends connections that have not greeted in time, or sent more than any greeting has."""
+        for fd, accepted in list(self._waiting.items()):
+            age = now - accepted.since
             if age < GREETING_S:
                 continue
             if is_link(fd):
                 del self._waiting[fd]
-            elif stranger.names is not None and (
+            elif accepted.names is not None and (
                 age > self._patience or (bytes_received(fd) or 0) > GREETING_BYTES_MAX
             ):
-                hang_up(fd, stranger.names)
+                hang_up(fd, accepted.names)

@@ -1,15 +1,13 @@
-"""The one file that knows zmq: sockets, addresses, monitor events, and what ends a connection.
+"""The zmq socket of a node: addresses, frames, monitor events, and what ends a connection.
 
-A node has one ROUTER, which binds and dials. Every dial gets a routing id that nobody can guess,
-libzmq's own reconnecting is off, and a ZAP handler is installed so that libzmq refuses at
-once whoever does not speak its protocol with a socket type that fits. Not thread-safe: the
-driver's lock guards every call but ``poll_fds``.
+A node has one ROUTER, which binds and dials. Each dial gets a routing id that can't be guessed.
+libzmq's own reconnecting is off, as the core decides when to dial again. Not thread-safe: the
+node's lock guards every call but ``poll_fds``.
 """
 
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import socket
 import stat
@@ -25,17 +23,17 @@ from zmq import zmq_poll
 
 from spot.config import Config
 from spot.core.effects import Frame
-from spot.core.membership.liveness import greeting_timeout
+from spot.core.membership.timing import greeting_timeout
 from spot.endpoint import Endpoint
 from spot.errors import AddressInUse, EndpointExists, InvalidArgument
+from spot.transport import zap
 from spot.transport.tcp_info import bytes_received
-from spot.transport.unauthenticated import Strangers
+from spot.transport.unauthenticated import UnauthenticatedConnections
 
 HANDSHAKE_MS = 1000
 FRAME_SLACK_BYTES = 1 << 20
 SOCKETS_MAX = 65_000
 UNBIND_S = 0.5
-ZAP_DOMAIN = b"spot"
 # Plain numbers: the enums cost more than the calls that they are for.
 _EVENTS = int(zmq.EVENTS)
 _POLLIN = int(zmq.POLLIN)
@@ -56,8 +54,9 @@ _MONITORED = (
 
 
 class _SharedContext:
-    """One zmq context a process, so that nodes reach one another by inproc; with its ZAP
-    handler.
+    """The zmq context of the process, with its ZAP handler.
+
+    All nodes share it, so that they can reach one another by inproc.
     """
 
     def __init__(self) -> None:
@@ -71,11 +70,7 @@ class _SharedContext:
             if self._context is None:
                 context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
                 context.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
-                handler = context.socket(zmq.REP)
-                handler.bind("inproc://zeromq.zap.01")
-                threading.Thread(
-                    target=_answer_zap, args=(handler,), name="spot-zap", daemon=True
-                ).start()
+                zap.start_handler(context)
                 self._context = context
             return self._context
 
@@ -87,22 +82,11 @@ class _SharedContext:
         self._lock = threading.Lock()
 
 
-def _answer_zap(handler: zmq.Socket[bytes]) -> None:
-    """Lets every connection in that speaks ZMTP: that a handler exists is what shuts others out."""
-    while True:
-        try:
-            request = handler.recv_multipart()
-            request_id = request[1] if len(request) > 1 else b""
-            handler.send_multipart([b"1.0", request_id, b"200", b"OK", b"", b""])
-        except zmq.ZMQError:
-            return
-
-
 _shared = _SharedContext()
 
 
-class Transport:
-    """The sockets of one node."""
+class ZmqTransport:
+    """The sockets of one node: the ``Transport`` of real nodes (spot/transport/interface.py)."""
 
     def __init__(self, config: Config) -> None:
         self._socket = _shared.get().socket(zmq.ROUTER)
@@ -115,7 +99,7 @@ class Transport:
         sock.setsockopt(zmq.SNDHWM, 0)
         sock.setsockopt(zmq.LINGER, 0)
         sock.setsockopt(zmq.BACKLOG, 512)
-        sock.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
+        sock.setsockopt(zmq.ZAP_DOMAIN, zap.DOMAIN)
         sock.setsockopt(zmq.TCP_KEEPALIVE, 1)
         sock.setsockopt(zmq.TCP_KEEPALIVE_IDLE, config.keepalive_idle)
         sock.setsockopt(zmq.TCP_KEEPALIVE_INTVL, config.keepalive_interval)
@@ -136,7 +120,7 @@ class Transport:
         self._closed_fds: set[int] = set()
         self._received: dict[bytes, int] = {}
         self._ended: list[tuple[bytes, str]] = []
-        self.strangers = Strangers(
+        self.unauthenticated = UnauthenticatedConnections(
             greeting_timeout(config.peer_timeout) + 1,
             is_quiet=config.log_level in ("error", "critical"),
         )
@@ -297,7 +281,7 @@ class Transport:
             address = endpoint.decode(errors="replace")
             if kind == zmq.EVENT_ACCEPTED:
                 self._forget_fd(fd)
-                self.strangers.accept(fd, address, time.monotonic())
+                self.unauthenticated.accept(fd, address, time.monotonic())
             elif kind == zmq.EVENT_CONNECTED:
                 self._forget_fd(fd)
                 conn = self._dial_to.get(address)
@@ -313,31 +297,32 @@ class Transport:
 
     def _forget_fd(self, fd: int) -> None:
         self._closed_fds.discard(fd)
-        self.strangers.forget(fd)
+        self.unauthenticated.forget(fd)
         stale = self._conn_of.pop(fd, None)
         if stale is not None:
             self._ended.append((stale, "closed"))
 
     def _on_disconnected(self, fd: int) -> None:
-        stranger = self.strangers.forget(fd)
+        accepted = self.unauthenticated.forget(fd)
         conn = self._conn_of.pop(fd, None)
         if conn is not None:
             self._ended.append((conn, "closed"))
             return
         self._closed_fds.add(fd)
-        if stranger is not None:
-            self.strangers.refused += 1
-            self.strangers.tell(stranger, "it ended without a greeting of SPOT")
+        if accepted is not None:
+            self.unauthenticated.refused += 1
+            self.unauthenticated.log_refusal(accepted, "it ended without a greeting of SPOT")
 
-    def tell_stranger(self, conn: bytes, why: str) -> None:
-        """The core has refused what came on an accepted connection."""
-        stranger = self.strangers.find(self._fd_of.get(conn, -1))
-        if stranger is not None:
-            self.strangers.tell(stranger, why)
+    def log_refusal(self, conn: bytes, why: str) -> None:
+        accepted = self.unauthenticated.find(self._fd_of.get(conn, -1))
+        if accepted is not None:
+            self.unauthenticated.log_refusal(accepted, why)
 
-    def end_strangers(self, now: float, is_link: Callable[[bytes], bool]) -> None:
-        """Ends connections that were accepted and did not become links in time."""
-        self.strangers.end_overdue(now, lambda fd: is_link(self._conn_of.get(fd, b"")))
+    def excuse_unauthenticated(self, late: float, now: float) -> None:
+        self.unauthenticated.excuse(late, now)
+
+    def end_unauthenticated(self, now: float, is_link: Callable[[bytes], bool]) -> None:
+        self.unauthenticated.end_overdue(now, lambda fd: is_link(self._conn_of.get(fd, b"")))
 
     @property
     def ended(self) -> bool:
@@ -383,28 +368,6 @@ class Transport:
         self._socket.disable_monitor()
         self._monitor.close(linger=0)
         self._socket.close(linger=0)
-
-
-def numeric_address(endpoint: Endpoint) -> str | None:
-    """The address to dial if no name has to be looked up for it, else None."""
-    if endpoint.transport != "tcp":
-        return endpoint.text
-    try:
-        ipaddress.ip_address(endpoint.host.partition("%")[0])
-    except ValueError:
-        return None
-    return _tcp_address(endpoint.host, endpoint.port)
-
-
-def look_up(endpoint: Endpoint) -> str:
-    """Resolves the name of a tcp endpoint; IPv4 first. May block for seconds; raises OSError."""
-    found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    found.sort(key=lambda item: item[0] != socket.AF_INET)
-    return _tcp_address(str(found[0][4][0]), endpoint.port)
-
-
-def _tcp_address(host: str, port: int) -> str:
-    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
 
 
 def _bindable(endpoint: Endpoint) -> str:

@@ -13,6 +13,7 @@ import pytest
 from docker.errors import DockerException, ImageNotFound
 from rich.console import Console
 
+from spot import __version__
 from spot.cli.images import build_missing_images, image_script
 from spot.testbed import EngineMissing, ImageMissing, NotOurs, Run
 from spot.testbed.engine import connect
@@ -123,6 +124,19 @@ def test_state_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         state_directory()
 
 
+def test_doctor_has_a_row_for_a_state_directory_that_can_not_be_had(no_engine: None) -> None:
+    """It is what people call when nothing works, and must work then."""
+    where = {"SPOT_STATE_DIR": "", "XDG_STATE_HOME": "", "HOME": "/dev/null"}
+    result = spot("doctor", "--json", code=1, **where)
+    findings = {one["name"]: one for one in json.loads(result.stdout)["findings"]}
+    assert findings["runs"]["there"] is False
+    assert "can't be kept in /dev/null/.local/state/spot" in findings["runs"]["detail"]
+    assert "SPOT_STATE_DIR" in findings["runs"]["detail"]
+    for command in ("status", "down", "topics"):
+        said = spot(command, code=1, **where).stderr
+        assert said.startswith("spot: runs can't be kept in /dev/null/.local/state/spot")
+
+
 def engine_with(*images: str) -> Any:
     """An engine that has these images and no others."""
 
@@ -150,7 +164,7 @@ def test_missing_images_are_built_first_with_what_the_script_says(
     script.write_text("#!/bin/sh\necho images: working\n")
     script.chmod(0o755)
     said = build_with(monkeypatch, script, engine_with("spot-toxiproxy:2.12.0"))
-    assert "building spot-node:0.1.0 first, as 'make images' does" in said
+    assert f"building spot-node:{__version__} first, as 'make images' does" in said
     assert "images: working" in said
     script.write_text("#!/bin/sh\nexit 1\n")
     with pytest.raises(ImageMissing, match="BACKEND=process needs no images"):
@@ -162,7 +176,7 @@ def test_images_are_left_alone_where_they_are_there_or_cannot_be_built(
 ) -> None:
     """An installed package has no sources to build images of; one with images needs none."""
     assert image_script() == Path(__file__).parents[2] / "scripts" / "images.sh"
-    both = engine_with("spot-node:0.1.0", "spot-toxiproxy:2.12.0")
+    both = engine_with(f"spot-node:{__version__}", "spot-toxiproxy:2.12.0")
     assert build_with(monkeypatch, tmp_path / "never-run", both) == ""
     with pytest.raises(ImageMissing, match="'make images' builds them in a clone"):
         build_with(monkeypatch, None, engine_with())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from spot import Config
+from spot import Config, __version__
 from spot.cli.group import COMMANDS, cli
 from spot.cli.node import NODE_OPTIONS, PROGRAM_OPTIONS
 from spot.program.settings import PROGRAM_VARIABLES
@@ -105,6 +105,9 @@ def test_node_has_an_option_for_every_setting() -> None:
         ("down", "mesh", "--all"),
         ("completion", "tcsh"),
         ("subscribe", "t", "--count", "0"),
+        ("node", "--topics", "a,b"),
+        ("node", "--publish", " a"),
+        ("node", "--cluster", "ipc:///a,b"),
         ("topics", "--on", "ring"),
         ("topics", "--on", "mesh", "--peer", "tcp://127.0.0.1:9"),
         ("dance",),
@@ -147,7 +150,7 @@ def test_down_without_a_cluster_is_no_error() -> None:
 
 def test_version_is_shown() -> None:
     """What every bug report asks for."""
-    assert spot("--version").stdout.startswith("spot ")
+    assert spot("--version").stdout == f"spot {__version__}\n"
 
 
 @pytest.mark.parametrize("package", ["click", "rich"])

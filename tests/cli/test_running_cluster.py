@@ -67,7 +67,7 @@ def test_up_twice_says_that_it_is_up(two_node: Run) -> None:
 
 def test_up_of_something_else_says_what_differs(two_node: Run) -> None:
     """Whoever asks for containers and is told that it is up already measures processes."""
-    asked = ("--backend", "process", "--direct", "--rate", "20", "--history")
+    asked = ("--backend", "process", "--direct", "--rate", "20", "--journal")
     assert "is up already" in spot("up", "two-node", "--nodes", "2", *asked).stderr
     port = int(two_node.nodes["a"]["address"].rpartition(":")[2])
     spot("up", "two-node", "--base-port", str(port))
@@ -87,8 +87,8 @@ def test_up_of_another_shape_says_how_many_nodes_there_are(two_node: Run) -> Non
     spot("up", "hub-spoke", "--nodes", "1", "--rate", "0")
     spot("up", "hub-spoke", "--nodes", "1", "--rate", "0")
     spot("up", "hub-spoke")
-    said = spot("up", "hub-spoke", "--nodes", "2", "--relay", "--history", code=1).stderr
-    assert "it has 2 nodes, not 3; its hub is no relay; its nodes record no history" in said
+    said = spot("up", "hub-spoke", "--nodes", "2", "--relay", "--journal", code=1).stderr
+    assert "it has 2 nodes, not 3; its hub is no relay; its nodes record no journal" in said
     assert "'spot down hub-spoke' first" in said
 
 

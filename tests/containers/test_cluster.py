@@ -14,7 +14,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from spot import Spot
+from spot import Spot, __version__
 from spot.testbed import (
     Cluster,
     ContainersNotStarted,
@@ -134,7 +134,7 @@ def test_node_is_killed_paused_and_restarted_where_it_was() -> None:
             assert visitor.cluster_sync(timeout=20)
 
 
-def test_histories_and_logs_are_files_of_the_one_who_asked(tmp_path: Path) -> None:
+def test_journals_and_logs_are_files_of_the_one_who_asked(tmp_path: Path) -> None:
     """They are what verdicts rest on, and outlive the containers."""
     files = tmp_path / "out"
     with Cluster("two-node", backend="docker", rate=50, proxied=True, files=files) as cluster:
@@ -143,7 +143,7 @@ def test_histories_and_logs_are_files_of_the_one_who_asked(tmp_path: Path) -> No
         whole = cluster.log("b")
         assert cluster.log("b", after=len(whole) - 1).startswith(whole[-1])
         cluster.wait_until(
-            lambda _: '"kind":"recv"' in cluster.history("a").read_text(), timeout=20
+            lambda _: '"kind":"recv"' in cluster.journal("a").read_text(), timeout=20
         )
     for name in ("a", "b"):
         records = (files / f"{name}.jsonl").read_text().splitlines()
@@ -229,9 +229,9 @@ def test_settings_of_the_environment_reach_the_nodes(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SPOT_NODE_ID", "wrong")
     monkeypatch.setenv("SPOT_CLUSTER_NAME", "$HOME${x}")
     with Cluster("two-node", backend="docker", rate=0) as cluster:
-        # Nodes write their histories ten times a second.
-        cluster.wait_until(lambda _: "\n" in cluster.history("a").read_text(), timeout=20)
-        start = json.loads(cluster.history("a").read_text().splitlines()[0])
+        # Nodes write their journals ten times a second.
+        cluster.wait_until(lambda _: "\n" in cluster.journal("a").read_text(), timeout=20)
+        start = json.loads(cluster.journal("a").read_text().splitlines()[0])
         assert start["node"] == "a"
         assert start["config"]["peer_timeout"] == 0.9
         assert start["config"]["cluster_name"] == "$HOME${x}"
@@ -307,7 +307,7 @@ def test_down_waits_for_a_container_that_is_still_leaving_the_network(
         run_id = cluster.run.run_id
         (network, *_others) = client.networks.list(filters={"label": f"spot.run={run_id}"})
         client.containers.run(
-            "spot-node:0.1.0",
+            f"spot-node:{__version__}",
             ["-c", "import time; time.sleep(2)"],
             entrypoint="python3",
             network=str(network.name),

@@ -10,6 +10,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from spot import __version__
 from spot.testbed import Run
 from spot.testbed.run import state_directory
 from tests.cli.test_command_line import spot
@@ -100,6 +101,6 @@ def test_image_that_is_missing_is_named_by_doctor_and_up() -> None:
     """Images of a registry of one's own are neither built nor pulled by the testbed."""
     missing = {"SPOT_NODE_IMAGE": "spot-no-such-node"}
     result = spot("up", "two-node", "--backend", "docker", code=1, **missing)
-    assert "no image spot-no-such-node:0.1.0" in result.stderr
+    assert f"no image spot-no-such-node:{__version__}" in result.stderr
     result = spot("doctor", "--backend", "docker", code=1, **missing)
     assert "can't be started: see node image" in result.stdout

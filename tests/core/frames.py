@@ -2,10 +2,13 @@
 
 from hypothesis import strategies as st
 
-from spot.core.topics.interest import EXACT, PATTERN, POSITION, InterestEntry, encode_interest
 from spot.core.wire import batches, codec
 from spot.core.wire.codec import Heartbeat, TopicEntry
-from spot.core.wire.multi_batch import encode_medley
+from spot.core.wire.interests import EXACT, PATTERN, POSITION, InterestEntry, encode_interest
+from spot.core.wire.multi_batch import encode_multi
+
+START = b"SPOT" + bytes((codec.PROTOCOL_VERSION, codec.PROTOCOL_VERSION))
+"""What a greeting of this version begins with."""
 
 U8 = st.integers(0, (1 << 8) - 1)
 U32 = st.integers(0, (1 << 32) - 1)
@@ -32,10 +35,10 @@ ROWS = PAYLOADS.flatmap(
         st.just(payloads),
     )
 )
-"""Topic numbers, sequences and payloads of a medley."""
+"""Topic numbers, sequences and payloads of a multi-topic batch."""
 
 RECORDS = st.one_of(
-    st.builds(lambda rows: encode_medley(*rows)[0], ROWS),
+    st.builds(lambda rows: encode_multi(*rows)[0], ROWS),
     st.builds(
         lambda kind, topic, first, payloads: batches.encode_batch(kind, topic, first, payloads)[0],
         st.sampled_from((codec.DATA, codec.PUBLISH)),

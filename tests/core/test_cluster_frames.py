@@ -5,23 +5,23 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core.data.inbox import Delivery
-from spot.core.membership.peers import STRANGERS_MAX
+from spot.core.data.inbox import Notice
+from spot.core.membership.links import REFUSED_MAX
 from spot.core.node import NodeCore
-from spot.core.topics.interest import InterestEntry, encode_interest
 from spot.core.wire import batches, codec
 from spot.core.wire.codec import NodeEntry, Sender, TopicEntry
 from spot.core.wire.greeting import Refusal, encode_goodbye, encode_node_gone
-from spot.core.wire.multi_batch import encode_medley
+from spot.core.wire.interests import InterestEntry, encode_interest
+from spot.core.wire.multi_batch import encode_multi
 from tests.core.fixed import examples
-from tests.core.frames import RECORDS
+from tests.core.frames import RECORDS, START
 from tests.core.wires import new_cluster
 
 CONN = b"\x00conn"
 OTHER = new_cluster("other", now=1.0)
 CONTROL = st.one_of(
-    st.binary(max_size=60).map(lambda body: codec.record(codec.HELLO, b"SPOT\1\1" + body)),
-    st.integers(0, 3).map(lambda link: replace(OTHER.me, link=link).encode()),
+    st.binary(max_size=60).map(lambda body: codec.record(codec.HELLO, START + body)),
+    st.integers(0, 3).map(lambda link: replace(OTHER.handshake.me, link=link).encode()),
     st.just(codec.record(codec.CONFIRM)),
     st.builds(lambda *said: Refusal(*said).encode(), st.text(max_size=5), st.text(max_size=5)),
     st.builds(
@@ -61,14 +61,14 @@ MEETING = st.one_of(
         st.integers(1, 4),
     ),
     st.lists(st.tuples(SMALL, st.integers(1, 9), st.binary(max_size=3)), min_size=1).map(
-        lambda rows: encode_medley(*zip(*rows, strict=True))[0]
+        lambda rows: encode_multi(*zip(*rows, strict=True))[0]
     ),
 )
 NODES = st.sampled_from(["other", "x", "y", "victim"])
 VICTIM_AT = 10.0
-VICTIM = new_cluster("victim", now=VICTIM_AT).me.incarnation
+VICTIM = new_cluster("victim", now=VICTIM_AT).handshake.me.incarnation
 SENDERS = st.builds(
-    lambda names, life, host_life: Sender(*names, *life, *host_life),
+    lambda names, publisher, host: Sender(*names, *publisher, *host),
     st.tuples(NODES, NODES),
     st.tuples(SMALL, SMALL),
     st.sampled_from([(1, 1), (VICTIM.started, VICTIM.random)]),
@@ -124,17 +124,17 @@ FRAMES = st.lists(
 
 def victim() -> NodeCore:
     cluster = new_cluster("victim", now=VICTIM_AT)
-    cluster.create_topic("t", 1)
-    cluster.create_topic("b", 1, standby=True)
-    cluster.subscribe("a", pattern=False)
-    cluster.subscribe("*", pattern=True)
+    cluster.announcer.create_topic("t", 1)
+    cluster.announcer.create_topic("b", 1, standby=True)
+    cluster.announcer.subscribe("a", pattern=False)
+    cluster.announcer.subscribe("*", pattern=True)
     return cluster
 
 
 def greeted(cluster: NodeCore) -> None:
-    cluster.frame(CONN, (OTHER.me.encode(),), 10.0)
+    cluster.frame(CONN, (OTHER.handshake.me.encode(),), 10.0)
     cluster.frame(CONN, (codec.record(codec.CONFIRM),), 10.0)
-    assert set(cluster.nodes) == {"other"}
+    assert set(cluster.links.by_node) == {"other"}
 
 
 def feed(cluster: NodeCore, conn: bytes, frames: list[tuple[bytes, ...]]) -> None:
@@ -145,30 +145,29 @@ def feed(cluster: NodeCore, conn: bytes, frames: list[tuple[bytes, ...]]) -> Non
         cluster.take_sends(now)
         cluster.effects.events.clear()
         cluster.effects.hangups.clear()
-        cluster.effects.strangers.clear()
-        assert len(cluster.links) <= 1
-        assert set(cluster.nodes.values()) <= set(cluster.links.values())
-        for link in cluster.links.values():
-            for flow in (link, link.publishes):
+        cluster.effects.unnamed_refusals.clear()
+        assert len(cluster.links.by_conn) <= 1
+        assert set(cluster.links.by_node.values()) <= set(cluster.links.by_conn.values())
+        for link in cluster.links.by_conn.values():
+            for flow in link.flows:
                 assert flow.recv_msgs <= flow.granted_msgs, "more was taken than credit was given"
-        for hosts in cluster.traffic.registry.remote.values():
+        for hosts in cluster.registry.remote.values():
             for topic in hosts.values():
-                assert topic.link is None or topic.link in cluster.links.values(), (
+                assert topic.link is None or topic.link in cluster.links.by_conn.values(), (
                     "a topic hangs on a link that is gone"
                 )
-        for hosted in cluster.traffic.registry.local.values():
-            assert set(hosted.links) <= set(cluster.links.values())
-        traffic = cluster.traffic
-        assert traffic.counters.publish_unknown >= 0
-        item = traffic.take()
+        for hosted in cluster.registry.local.values():
+            assert {each.link for each in hosted.subscribers} <= set(cluster.links.by_conn.values())
+        assert cluster.counters.publish_unknown >= 0
+        item = cluster.take()
         while item is not None:
-            if isinstance(item, Delivery):
+            if not isinstance(item, Notice):
                 assert item.messages()
-                traffic.taken(item, now)
-            item = traffic.take()
+                cluster.taken(item, now)
+            item = cluster.take()
     cluster.tick(now + 0.01)
-    cluster.peers()
-    cluster.metrics(strangers=0, waiting=())
+    cluster.peers.describe()
+    cluster.metrics(refused=0, waiting=())
 
 
 @examples(120)
@@ -181,7 +180,7 @@ def test_a_stranger_never_raises(frames: list[tuple[bytes, ...]]) -> None:
 @examples(200)
 @given(frames=FRAMES)
 def test_a_greeted_peer_never_raises(frames: list[tuple[bytes, ...]]) -> None:
-    # A peer of another version, or one gone mad, ends its own link and nothing else.
+    # A peer that is faulty or of another version ends its own link and nothing else.
     cluster = victim()
     greeted(cluster)
     feed(cluster, CONN, frames)
@@ -192,7 +191,7 @@ def test_a_greeted_peer_never_raises(frames: list[tuple[bytes, ...]]) -> None:
 def test_who_was_dialled_never_raises(frames: list[tuple[bytes, ...]]) -> None:
     # A wrong endpoint may lead to anything.
     cluster = victim()
-    cluster.add_peer("there", 10.0)
+    cluster.peers.add("there", 10.0)
     cluster.tick(10.0)
     ((conn, _),) = cluster.effects.dials
     cluster.effects.dials.clear()
@@ -203,17 +202,17 @@ def test_who_was_dialled_never_raises(frames: list[tuple[bytes, ...]]) -> None:
 def test_strangers_are_answered_once_and_forgotten() -> None:
     # A flood of garbage makes no flood of answers, and no list without end.
     cluster = victim()
-    for number in range(STRANGERS_MAX + 500):
+    for number in range(REFUSED_MAX + 500):
         conn = number.to_bytes(4, "big")
         for _ in range(3):
             cluster.frame(conn, (b"garbage",), 10.0)
-    assert len(cluster.take_sends(10.0)) == STRANGERS_MAX + 500
-    assert len(cluster._strangers) == STRANGERS_MAX
-    assert not cluster.links
+    assert len(cluster.take_sends(10.0)) == REFUSED_MAX + 500
+    assert len(cluster.links._told) == REFUSED_MAX
+    assert not cluster.links.by_conn
 
 
 def test_more_than_the_credit_ends_the_link() -> None:
-    # Credit bounds this node's memory: who ignores it is not a peer.
+    # Credit bounds this node's memory. A node that ignores it is no peer.
     cluster = victim()
     greeted(cluster)
     cluster.frame(CONN, (codec.encode_topics((TopicEntry(1, 1, 0, "a"),), complete=True),), 10.0)
@@ -223,8 +222,8 @@ def test_more_than_the_credit_ends_the_link() -> None:
         frame, _ = batches.encode_batch(codec.DATA, 1, first, [b"x"] * 100)
         cluster.frame(CONN, (frame,), 10.0)
         first += 100
-        assert cluster.traffic.inbox.msgs <= cluster.config.rcvhwm
-    assert not cluster.nodes
+        assert cluster.inbox.msgs <= cluster.context.config.rcvhwm
+    assert not cluster.links.by_node
 
 
 def test_a_number_announced_twice_ends_the_link() -> None:
@@ -234,8 +233,8 @@ def test_a_number_announced_twice_ends_the_link() -> None:
     for name in ("a", "b"):
         entry = TopicEntry(1, 1, 0, name)
         cluster.frame(CONN, (codec.encode_topics((entry,), complete=False),), 10.0)
-    assert not cluster.nodes
-    assert cluster.traffic.registry.remote["a"]["other"].link is None
+    assert not cluster.links.by_node
+    assert cluster.registry.remote["a"]["other"].link is None
 
 
 def test_a_host_cannot_settle_what_was_not_published() -> None:
@@ -243,14 +242,14 @@ def test_a_host_cannot_settle_what_was_not_published() -> None:
     cluster = victim()
     greeted(cluster)
     cluster.frame(CONN, (codec.encode_topics((TopicEntry(1, 1, 0, "a"),), complete=True),), 10.0)
-    remote = cluster.traffic.registry.host_of("a")
+    remote = cluster.registry.host_of("a")
     assert remote is not None
-    cluster.traffic.publish_remote(remote, [b"x"] * 9)
-    (outbox,) = cluster.traffic.outboxes["other"].values()
+    cluster.remote.publish(remote, [b"x"] * 9)
+    (outbox,) = cluster.remote.outboxes["other"].values()
     for number, refused in ((5, 3), (4, 2), (5, 3)):
         cluster.frame(CONN, (codec.encode_settled(number, refused),), 10.0)
         assert outbox.unsettled == 4, "what is settled stays so"
-        assert cluster.traffic.counters.publish_unknown == 3
+        assert cluster.counters.publish_unknown == 3
     cluster.frame(CONN, (codec.encode_settled(10, 3),), 10.0)
-    assert not cluster.nodes
+    assert not cluster.links.by_node
     assert outbox.unsettled == 4

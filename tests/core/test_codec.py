@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core.topics.interest import InterestEntry, decode_interest, encode_interest
 from spot.core.wire import batches, codec
 from spot.core.wire.codec import Heartbeat, ProtocolError, TopicEntry
-from spot.core.wire.multi_batch import decode_medley, encode_medley
+from spot.core.wire.interests import InterestEntry, decode_interest, encode_interest
+from spot.core.wire.multi_batch import decode_multi, encode_multi
 from tests.core.fixed import examples
 from tests.core.frames import (
     HEAD,
@@ -56,11 +56,11 @@ def decode_all(parts: tuple[bytes, ...]) -> int:
                 payloads = batches.payloads_of(batch)
                 assert len(payloads) == batch.msgs
                 assert sum(map(len, payloads)) == batch.payload_bytes
-        elif kind == codec.MEDLEY:
-            medley = decode_medley(parts[0], start, end)
-            found = medley.payloads(0, medley.msgs)
-            assert len(found) == len(medley.sequences) == medley.msgs
-            assert sum(map(len, found)) == medley.payload_bytes
+        elif kind == codec.MULTI_DATA:
+            multi = decode_multi(parts[0], start, end)
+            found = multi.payloads(0, multi.msgs)
+            assert len(found) == len(multi.sequences) == multi.msgs
+            assert sum(map(len, found)) == multi.payload_bytes
         elif kind in DECODERS:
             DECODERS[kind](body)
         count += 1
@@ -104,19 +104,19 @@ def test_batch_roundtrip(kind: int, topic_id: int, first: int, payloads: list[by
 
 @examples(120)
 @given(rows=ROWS, cut=st.integers(0, 20))
-def test_medley_roundtrip(rows: tuple[list[int], list[int], list[bytes]], cut: int) -> None:
+def test_multi_batch_roundtrip(rows: tuple[list[int], list[int], list[bytes]], cut: int) -> None:
     # Whoever gets the payload of another topic can't know it; from any message on, and singly.
     topic_ids, sequences, payloads = rows
-    frame, size = encode_medley(*rows)
+    frame, size = encode_multi(*rows)
     ((kind, start, end, _),) = codec.records((frame,))
-    assert kind == codec.MEDLEY
-    medley = decode_medley(frame, start, end)
-    assert (list(medley.topic_ids), list(medley.sequences)) == (topic_ids, sequences)
-    assert medley.payload_bytes == size == sum(map(len, payloads))
+    assert kind == codec.MULTI_DATA
+    multi = decode_multi(frame, start, end)
+    assert (list(multi.topic_ids), list(multi.sequences)) == (topic_ids, sequences)
+    assert multi.payload_bytes == size == sum(map(len, payloads))
     cut = min(cut, len(payloads))
-    assert [*medley.payloads(0, cut), *medley.payloads(cut, len(payloads))] == payloads
+    assert [*multi.payloads(0, cut), *multi.payloads(cut, len(payloads))] == payloads
     for at, payload in enumerate(payloads):
-        batch = medley.message(at)
+        batch = multi.message(at)
         assert (batch.topic_id, batch.first, batch.msgs) == (topic_ids[at], sequences[at], 1)
         assert batches.payloads_of(batch) == (payload,)
         assert batch.payload_bytes == len(payload)
@@ -261,8 +261,8 @@ def batch_record(first: int, count: int, size: int, rest: bytes, kind: int = cod
 HUGE = (1 << 32) - 1
 
 
-def medley_record(count: int, size: int, rest: bytes) -> bytes:
-    return codec.record(codec.MEDLEY, struct.pack("<II", count, size) + rest)
+def multi_record(count: int, size: int, rest: bytes) -> bytes:
+    return codec.record(codec.MULTI_DATA, struct.pack("<II", count, size) + rest)
 
 
 def columns(*sequences: int) -> bytes:
@@ -288,16 +288,16 @@ def columns(*sequences: int) -> bytes:
         pytest.param((batch_record(1, 1, 3, b"", codec.DATA_LARGE),), id="large part missing"),
         pytest.param((batch_record(1, 1, 1, b"x"), b"part"), id="part without record"),
         pytest.param((b"", b"part"), id="only a part"),
-        pytest.param((medley_record(HUGE, 0, columns(1)),), id="4 billion topics"),
-        pytest.param((medley_record(0, 0, b""),), id="no topics"),
-        pytest.param((medley_record(1, 2, columns(1) + b"x"),), id="medley's size"),
-        pytest.param((medley_record(2, 0, columns(1) + b"x" * 11),), id="columns cut off"),
-        pytest.param((medley_record(1, 0, columns(0)),), id="medley with sequence 0"),
-        pytest.param((medley_record(1, 0, columns(1 << 63)),), id="medley's sequence too high"),
-        pytest.param((medley_record(1, batches.MIXED, columns(1)),), id="medley without sizes"),
+        pytest.param((multi_record(HUGE, 0, columns(1)),), id="4 billion topics"),
+        pytest.param((multi_record(0, 0, b""),), id="no topics"),
+        pytest.param((multi_record(1, 2, columns(1) + b"x"),), id="multi batch: size"),
+        pytest.param((multi_record(2, 0, columns(1) + b"x" * 11),), id="columns cut off"),
+        pytest.param((multi_record(1, 0, columns(0)),), id="multi batch: sequence 0"),
+        pytest.param((multi_record(1, 0, columns(1 << 63)),), id="multi batch: sequence too high"),
+        pytest.param((multi_record(1, batches.MIXED, columns(1)),), id="multi batch: no sizes"),
         pytest.param(
-            (medley_record(1, batches.MIXED, columns(1) + struct.pack("<I", HUGE)),),
-            id="medley's sizes",
+            (multi_record(1, batches.MIXED, columns(1) + struct.pack("<I", HUGE)),),
+            id="multi batch: sizes",
         ),
         pytest.param((codec.record(codec.TOPICS),), id="empty topic list"),
         pytest.param(

@@ -13,6 +13,7 @@ from spot.core.wire import codec
 from spot.core.wire.codec import ProtocolError
 from spot.core.wire.greeting import (
     HELLO_BYTES_MAX,
+    NODE_UNKNOWN,
     REFUSED_CLUSTER,
     REFUSED_DUPLICATE,
     REFUSED_SELF,
@@ -28,9 +29,11 @@ from spot.core.wire.greeting import (
     versions_of,
 )
 from tests.core.fixed import examples
+from tests.core.frames import START
 
 ME = Hello("spot", "me", Incarnation(1, 2), 3, 0, 100, 1 << 20, 1 << 26, 0.5, 2.0)
 OTHER = replace(ME, node="other", incarnation=Incarnation(1, 5))
+NEXT = codec.PROTOCOL_VERSION + 1
 U64 = st.integers(0, (1 << 64) - 1)
 WORDS = st.text("abcäö-.:日1", min_size=1, max_size=40)
 SECONDS = st.floats(0.001, 1e9)
@@ -46,8 +49,8 @@ HELLOS = st.builds(
     bytes_max=st.integers(0, 1 << 31),
     heartbeat=SECONDS,
     peer_timeout=SECONDS,
-    version_low=st.just(1),
-    version_high=st.integers(1, 255),
+    version_low=st.integers(0, codec.PROTOCOL_VERSION),
+    version_high=st.integers(codec.PROTOCOL_VERSION, 255),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -66,13 +69,13 @@ def fields_of(hello: Hello) -> dict[str, Any]:
 
 
 def with_fields(fields: object) -> bytes:
-    return b"SPOT\1\1" + json.dumps(fields).encode()
+    return START + json.dumps(fields).encode()
 
 
 @examples(200)
 @given(hello=HELLOS)
 def test_hello_roundtrip(hello: Hello) -> None:
-    # A node must know the other exactly: its id, its life, and the credit that it gives.
+    # A node must know the other exactly: its id, its incarnation, and the credit that it gives.
     body = body_of(hello.encode())
     assert decode_hello(body) == hello
     assert versions_of(body) == (hello.version_low, hello.version_high)
@@ -88,6 +91,29 @@ def test_the_longest_names_fit() -> None:
 def test_a_later_version_may_add_fields() -> None:
     # Or no version could ever be added.
     assert decode_hello(with_fields(fields_of(ME) | {"news": [1, 2]})) == ME
+
+
+@pytest.mark.parametrize(
+    ("rest", "node"),
+    [
+        (json.dumps({"node": "other", "speaks": "otherwise"}).encode(), "other"),
+        (b"not JSON", NODE_UNKNOWN),
+        (b"{}", NODE_UNKNOWN),
+        (b'{"node": "line\\nbreak"}', NODE_UNKNOWN),
+        (b"[" * 8000, NODE_UNKNOWN),
+    ],
+)
+@pytest.mark.parametrize("versions", [(0, NEXT - 2), (NEXT, NEXT), (NEXT, 255)])
+def test_greeting_of_another_version_is_refused_for_its_version(
+    rest: bytes, node: str, versions: tuple[int, int]
+) -> None:
+    # It may say nothing that this version understands: the reason must still be the right one.
+    hello = decode_hello(b"SPOT" + bytes(versions) + rest)
+    refusal = judge(hello, ME)
+    assert refusal is not None
+    assert refusal.reason == REFUSED_VERSION
+    assert f"node me speaks protocol versions {NEXT - 1} to {NEXT - 1}" in refusal.text
+    assert f"node {node} speaks {versions[0]} to {versions[1]}" in refusal.text
 
 
 NOT_NUMBERS: list[object] = [None, -1, 1 << 64, 1.5, "1", True, [], {}, 10**4000]
@@ -136,15 +162,15 @@ def test_each_missing_field_is_refused(name: str) -> None:
         b"TOPS\1\1{}",
         b"GET / HTTP/1.1\r\n\r\n",
         b"SPOT\2\1{}",
-        b"SPOT\1\1",
-        b"SPOT\1\1{",
-        b"SPOT\1\1[]",
-        b"SPOT\1\1null",
-        b"SPOT\1\1\xff\xfe\xfd",
-        b"SPOT\1\1" + b"[" * 8000,
-        b"SPOT\1\1" + b'{"a":' * 1600,
-        b"SPOT\1\1" + b"9" * 8000,
-        b"SPOT\1\1{}" + b" " * HELLO_BYTES_MAX,
+        START,
+        START + b"{",
+        START + b"[]",
+        START + b"null",
+        START + b"\xff\xfe\xfd",
+        START + b"[" * 8000,
+        START + b'{"a":' * 1600,
+        START + b"9" * 8000,
+        START + b"{}" + b" " * HELLO_BYTES_MAX,
     ],
 )
 def test_what_is_no_greeting_is_refused(body: bytes) -> None:
@@ -160,7 +186,7 @@ def test_nesting_of_any_depth_is_refused(name: str) -> None:
     for depth in (10, *range(900, 1000, 3), 3500):
         nested = "[" * depth + "]" * depth
         with pytest.raises(ProtocolError):
-            decode_hello(b"SPOT\1\1" + text.replace('"HERE"', nested).encode())
+            decode_hello(START + text.replace('"HERE"', nested).encode())
 
 
 @examples(120)
@@ -168,7 +194,7 @@ def test_nesting_of_any_depth_is_refused(name: str) -> None:
 def test_any_body_is_refused_or_decoded(body: bytes) -> None:
     # Any other exception would end the node's I/O thread.
     for decode in (decode_hello, decode_refusal, decode_goodbye, versions_of):
-        for start in (b"", b"SPOT\1\1"):
+        for start in (b"", START):
             with suppress(ProtocolError):
                 decode(start + body)
 
@@ -194,10 +220,10 @@ def test_any_value_of_a_field_is_refused_or_decoded(name: str, value: object) ->
         ({}, None),
         ({"incarnation": ME.incarnation}, REFUSED_SELF),
         ({"incarnation": ME.incarnation, "cluster": "x"}, REFUSED_SELF),
-        ({"version_low": 2, "version_high": 9}, REFUSED_VERSION),
-        ({"version_low": 0, "version_high": 0}, REFUSED_VERSION),
+        ({"version_low": NEXT, "version_high": 9}, REFUSED_VERSION),
+        ({"version_low": 0, "version_high": NEXT - 2}, REFUSED_VERSION),
         ({"version_low": 0, "version_high": 9}, None),
-        ({"version_low": 2, "version_high": 9, "cluster": "x"}, REFUSED_VERSION),
+        ({"version_low": NEXT, "version_high": 9, "cluster": "x"}, REFUSED_VERSION),
         ({"cluster": "prod"}, REFUSED_CLUSTER),
         ({"cluster": "prod", "node": "me"}, REFUSED_CLUSTER),
         ({"node": "me"}, REFUSED_DUPLICATE),

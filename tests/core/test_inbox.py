@@ -104,7 +104,7 @@ def test_a_large_delivery_is_not_copied() -> None:
 
 
 def test_received_message_is_a_message() -> None:
-    # It is made in a way of its own, which nobody should notice.
+    # The inbox makes it with code of its own. Nobody should notice that.
     (message,) = delivery(5, (b"x",)).messages()
     same = Message("t", b"x", 5, 0, "n", 7)
     assert isinstance(message, Message)

@@ -51,7 +51,7 @@ def test_interest_and_positions_follow_every_change(changes: list[tuple[str, boo
             topic for topic in ("a", "ab", "b", "a:b") if wanted(topic)
         }
         assert set(subscriptions.positions) == positions
-        assert len(subscriptions) == len(exact) + len(globs)
+        assert len(subscriptions.interest) == len(exact) + len(globs)
 
 
 def test_a_topic_and_a_pattern_of_the_same_text_are_two_subscriptions() -> None:

@@ -13,7 +13,7 @@ FRAME_BYTES = 100
 
 def new_link(msgs: int = 0, size: int = 0) -> Link:
     link = Link(b"c", LinkState.UP, 1, 0.0, 0.0)
-    for flow in (link, link.publishes):
+    for flow in link.flows:
         flow.limit_msgs = msgs
         flow.limit_bytes = size
     return link
@@ -68,34 +68,34 @@ def test_frames_keep_order_lose_nothing_and_heed_credit(
         if action in ("data", "publish"):
             kind = codec.DATA if action == "data" else codec.PUBLISH
             data, total = batches.encode_batch(kind, 1, number, [b"x" * size] * count)
-            flow = link if action == "data" else link.publishes
+            flow = link.data if action == "data" else link.publishes
             flow.queue(Chunk(data, count, total))
             queued[action].append((number, count))
         elif action == "large":
             payload = bytes([number % 256]) * size
             data = batches.encode_large(codec.DATA_LARGE, 1, number, payload)
-            link.queue(Chunk(data, 1, size, payload))
+            link.data.queue(Chunk(data, 1, size, payload))
             queued["data"].append((number, 1))
         elif action == "record":
-            link.queue_record(codec.encode_head(1, number, 0))
+            link.data.queue_record(codec.encode_head(1, number, 0))
             queued["data"].append((number, 0))
         elif action == "control":
             link.control.append(codec.encode_nonce(codec.PING, number))
             controls.append(number)
         elif action == "credit":
-            for flow in (link, link.publishes):
+            for flow in link.flows:
                 flow.limit_msgs += count
                 flow.limit_bytes += size
         else:
-            before = {flow: flow.sent_bytes for flow in (link, link.publishes)}
+            before = {flow: flow.sent_bytes for flow in link.flows}
             take()
             assert controls_sent == controls, "records that are exempt never wait"
-            for flow in (link, link.publishes):
+            for flow in link.flows:
                 assert flow.sent_msgs <= flow.limit_msgs
                 if flow.sent_bytes > before[flow]:
                     # One chunk may go over the limit of bytes, which begins below it.
                     assert flow.sent_bytes < flow.limit_bytes + 6 * 60 + 300
-        for name, flow in (("data", link), ("publish", link.publishes)):
+        for name, flow in (("data", link.data), ("publish", link.publishes)):
             assert sent[name] == queued[name][: len(sent[name])]
             waiting = queued[name][len(sent[name]) :]
             assert flow.out_msgs == sum(count for _, count in waiting)
@@ -103,15 +103,16 @@ def test_frames_keep_order_lose_nothing_and_heed_credit(
             assert flow.out_bytes == sum(chunk.size for chunk in flow.out)
             assert flow.sent_msgs == sum(count for _, count in sent[name])
     assert sent == queued
-    assert not link.has_unsent
-    assert link.out_bytes == link.publishes.out_bytes == 0
+    assert not link.data.out
+    assert not link.publishes.out
+    assert link.data.out_bytes == link.publishes.out_bytes == 0
 
 
 def test_nothing_to_send_makes_no_frame() -> None:
     # An empty frame would be a protocol error at the peer.
     link = new_link()
     assert link.take_frames(FRAME_BYTES) == []
-    link.queue(Chunk(batches.encode_batch(codec.DATA, 1, 1, [b"x"])[0], 1, 1))
+    link.data.queue(Chunk(batches.encode_batch(codec.DATA, 1, 1, [b"x"])[0], 1, 1))
     assert link.take_frames(FRAME_BYTES) == [], "no credit"
 
 
@@ -121,7 +122,7 @@ def test_long_lists_go_in_many_frames() -> None:
     lists = [codec.record(codec.TOPICS, bytes(40_000)) for _ in range(20)]
     link.control += lists[:10]
     for record in lists[10:]:
-        link.queue_record(record)
+        link.data.queue_record(record)
     frames = link.take_frames(FRAME_BYTES)
     assert max(len(frame) for (frame,) in frames) < 200_000
     assert b"".join(frame for (frame,) in frames) == b"".join(lists)
@@ -130,8 +131,8 @@ def test_long_lists_go_in_many_frames() -> None:
 def test_publishes_pass_a_stream_that_waits_for_credit() -> None:
     # Two nodes that wait for each other's subscribers would otherwise wait for ever.
     link = new_link(1, 1000)
-    link.limit_msgs = 0
-    link.queue(Chunk(batches.encode_batch(codec.DATA, 1, 1, [b"x"])[0], 1, 1))
+    link.data.limit_msgs = 0
+    link.data.queue(Chunk(batches.encode_batch(codec.DATA, 1, 1, [b"x"])[0], 1, 1))
     link.publishes.queue(Chunk(batches.encode_batch(codec.PUBLISH, 1, 1, [b"x"])[0], 1, 1))
     ((frame,),) = link.take_frames(FRAME_BYTES)
     assert [kind for kind, *_ in codec.records((frame,))] == [codec.PUBLISH]
@@ -140,10 +141,10 @@ def test_publishes_pass_a_stream_that_waits_for_credit() -> None:
 def test_records_wait_behind_their_batches() -> None:
     # The end of a topic must not overtake its last message.
     link = new_link(0, 1000)
-    link.queue(Chunk(batches.encode_batch(codec.DATA, 1, 1, [b"x"])[0], 1, 1))
-    link.queue_record(codec.encode_gone(1, 1))
+    link.data.queue(Chunk(batches.encode_batch(codec.DATA, 1, 1, [b"x"])[0], 1, 1))
+    link.data.queue_record(codec.encode_gone(1, 1))
     assert link.take_frames(FRAME_BYTES) == []
-    link.limit_msgs = 1
+    link.data.limit_msgs = 1
     ((frame,),) = link.take_frames(FRAME_BYTES)
     assert [kind for kind, *_ in codec.records((frame,))] == [codec.DATA, codec.TOPIC_GONE]
 
@@ -182,8 +183,8 @@ def test_grants_never_stall_and_never_exceed_the_window(
     # sender goes by what it was told, the receiver grants as its application takes.
     link = new_link()
     link.first_grant(window)
-    floor = link.grant_floor
-    told_msgs, told_bytes = link.granted_msgs, link.granted_bytes
+    floor = link.data.grant_floor
+    told_msgs, told_bytes = link.data.granted_msgs, link.data.granted_bytes
     largest = chunk_msgs(window)
     waiting: list[tuple[int, int]] = []
     sent_msgs = sent_bytes = 0
@@ -191,18 +192,18 @@ def test_grants_never_stall_and_never_exceed_the_window(
         count = min(count, largest)
         if later and at == len(steps) // 2:
             window = later.pop()
-            if link.grant(window):
-                told_msgs, told_bytes = link.granted_msgs, link.granted_bytes
+            if link.data.grant(window):
+                told_msgs, told_bytes = link.data.granted_msgs, link.data.granted_bytes
         while sent_msgs + count > told_msgs or sent_bytes >= told_bytes:
             assert waiting, "all was taken, and yet there is no credit"
             taken, taken_bytes = waiting.pop(0)
-            link.consumed_msgs += taken
-            link.consumed_bytes += taken_bytes
-            if link.grant(window):
-                assert link.granted_msgs >= told_msgs, "credit is never taken back"
-                assert link.granted_bytes >= told_bytes
-                told_msgs, told_bytes = link.granted_msgs, link.granted_bytes
-                assert told_msgs - link.consumed_msgs <= max(200, floor)
+            link.data.consumed_msgs += taken
+            link.data.consumed_bytes += taken_bytes
+            if link.data.grant(window):
+                assert link.data.granted_msgs >= told_msgs, "credit is never taken back"
+                assert link.data.granted_bytes >= told_bytes
+                told_msgs, told_bytes = link.data.granted_msgs, link.data.granted_bytes
+                assert told_msgs - link.data.consumed_msgs <= max(200, floor)
         sent_msgs += count
         sent_bytes += size
         waiting.append((count, size))
@@ -214,7 +215,7 @@ def test_credit_says_both_flows() -> None:
     link = new_link()
     link.first_grant(100)
     link.publishes.consumed_msgs = 50
-    assert not link.grant(100)
+    assert not link.data.grant(100)
     assert link.publishes.grant(100)
     assert link.credit == (100, QUEUE_BYTES, 150, QUEUE_BYTES)
 
@@ -224,12 +225,12 @@ def test_drop_takes_one_stream_out_of_the_queue_and_keeps_the_rest_in_order() ->
     link = new_link(100, 1000)
     chunks = [encoded(codec.DATA, number, 1, [b"ab", b"c"]) for number in (1, 2, 1)]
     gone = codec.encode_gone(1, 5)
-    link.queue(chunks[0])
-    link.queue_record(codec.encode_head(1, 0, 1))
-    link.queue(chunks[1])
-    link.queue_record(gone)
-    link.queue(chunks[2])
-    link.drop({1})
-    assert (link.out_msgs, link.out_bytes) == (2, 3)
+    link.data.queue(chunks[0])
+    link.data.queue_record(codec.encode_head(1, 0, 1))
+    link.data.queue(chunks[1])
+    link.data.queue_record(gone)
+    link.data.queue(chunks[2])
+    link.data.drop({1})
+    assert (link.data.out_msgs, link.data.out_bytes) == (2, 3)
     assert link.take_frames(1000) == [(chunks[1].data + gone,)]
-    assert (link.out_msgs, link.out_bytes) == (0, 0)
+    assert (link.data.out_msgs, link.data.out_bytes) == (0, 0)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.core.membership.liveness import (
+from spot.core.membership.timing import (
     LATE_S,
     beat_interval,
     greeting_timeout,

@@ -15,16 +15,16 @@ def crowded(
     config = Config(rcvhwm=rcvhwm, send_timeout=None)
     host = wires.add("host", "host", config=config)
     for name in topics:
-        host.core.create_topic(name, 1 + len(host.core.traffic.registry.local))
-        host.core.subscribe(name, pattern=False)
+        host.core.announcer.create_topic(name, 1 + len(host.core.registry.local))
+        host.core.announcer.subscribe(name, pattern=False)
     peers = [wires.add(f"peer-{at}", config=config) for at in range(publishers)]
     for peer in peers:
-        peer.core.add_peer("host", wires.now)
+        peer.core.peers.add("host", wires.now)
     wires.settle(0.5)
     for at, peer in enumerate(peers):
-        remote = peer.core.traffic.registry.host_of(topics[at % len(topics)])
+        remote = peer.core.registry.host_of(topics[at % len(topics)])
         assert remote is not None
-        peer.core.traffic.publish_remote(remote, [peer.core.node.encode()] * each)
+        peer.core.remote.publish(remote, [peer.core.node.encode()] * each)
         wires.work(peer)
     return host, peers
 
@@ -59,10 +59,10 @@ def test_who_waits_for_one_topic_holds_up_nobody_who_publishes_to_another() -> N
     wires = Wires()
     host, _ = crowded(wires, ["slow", "quick"], 300, 100, 2)
     wires.run_dry()
-    host.core.unsubscribe("quick", pattern=False)
+    host.core.announcer.unsubscribe("quick", pattern=False)
     wires.work(host)
     wires.run_dry()
-    local = host.core.traffic.registry.local
+    local = host.core.registry.local
     assert local["quick"].head == 300
     assert local["slow"].head <= 200
 
@@ -72,11 +72,11 @@ def test_all_that_waited_arrives_in_the_order_of_each_publisher() -> None:
     wires = Wires()
     host, peers = crowded(wires, ["t"], 1, 50)
     for peer in peers:
-        remote = peer.core.traffic.registry.host_of("t")
+        remote = peer.core.registry.host_of("t")
         assert remote is not None
         for first in range(0, 1_000, 200):
             payloads = [f"{peer.core.node} {at}".encode() for at in range(first, first + 200)]
-            peer.core.traffic.publish_remote(remote, payloads)
+            peer.core.remote.publish(remote, payloads)
             wires.work(peer)
     wires.run_dry()
     take(wires, host, 3 * 1_001)
@@ -87,4 +87,4 @@ def test_all_that_waited_arrives_in_the_order_of_each_publisher() -> None:
             if each.data.startswith(f"{peer.core.node} ".encode())
         ]
         assert of_peer == [f"{peer.core.node} {at}".encode() for at in range(1_000)]
-    assert not host.core.traffic.stuck
+    assert not host.core.ingress.waiting

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spot.core.link import Link, LinkState
-from spot.core.topics.registry import Registry, RemoteTopic
+from spot.core.topics.announced import RemoteTopic
+from spot.core.topics.registry import Registry
 from tests.core.fixed import examples
 
 
@@ -63,7 +64,7 @@ def test_a_standby_is_listened_to_only_while_no_other_host_is_up() -> None:
     primary = remote("p", 9)
     registry.announce(primary)
     assert host(registry) == "p"
-    registry.end_way(primary)
+    registry.end_announcement(primary)
     assert host(registry) == "s"
     registry.announce(remote("p", 9))
     assert host(registry) == "p"
@@ -81,7 +82,7 @@ def test_a_node_that_stands_by_listens_to_the_host_that_does_not() -> None:
     registry.announce(primary)
     registry.announce(remote("s", 3, standby=True))
     assert registry.listened("t") is primary
-    registry.end_way(primary)
+    registry.end_announcement(primary)
     assert registry.hears_itself(own)
     assert registry.listened("t") is None
     registry.destroy(own)
@@ -101,7 +102,7 @@ def test_all_choose_the_same_after_a_loss() -> None:
             registry.announce(topic)
         found = [host(registry)]
         for topic in (first, topics["c"], topics["a"]):
-            registry.end_way(topic)
+            registry.end_announcement(topic)
             found.append(host(registry))
         assert found == ["first", "c", "a", "b"]
 
@@ -111,7 +112,7 @@ def test_a_lost_host_stays_until_another_is_up() -> None:
     registry = Registry(subscribed)
     topic = remote("a", 1)
     registry.announce(topic)
-    registry.end_way(topic)
+    registry.end_announcement(topic)
     assert registry.host_of("t") is topic
     registry.announce(remote("b", 99))
     assert host(registry) == "b"
@@ -145,7 +146,7 @@ def test_a_route_names_the_host_whoever_else_there_is() -> None:
     topic = remote("b", 2)
     registry.announce(topic)
     assert registry.host_of("t") is topic
-    registry.end_way(topic)
+    registry.end_announcement(topic)
     assert registry.host_of("t") is topic
     del registry.routes["t"]
     registry.choose("t")
@@ -159,7 +160,7 @@ def test_numbers_of_local_topics_are_never_used_again() -> None:
     registry.destroy(first)
     second = registry.create("t", 2)
     assert second.topic_id != first.topic_id
-    assert registry.local_by_id == {second.topic_id: second}
+    assert registry.sent == {second.topic_id: second}
 
 
 NODES = st.sampled_from("abcd")

@@ -1,11 +1,15 @@
-"""Lives of hosts and publishers that not everybody knows to be over: numbers never begin anew."""
+"""Incarnations of hosts and publishers that not every node knows to be over.
+
+Numbers never begin anew.
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from spot.config import Config
-from spot.core.data.outbox import LIVES_MAX, Outbox
+from spot.core.data.outbox import Outbox
+from spot.core.data.remote_publishing import INCARNATIONS_MAX
 from spot.core.wire import batches, codec
 from spot.core.wire.codec import NodeEntry, Sender, TopicEntry
 from spot.core.wire.greeting import Incarnation
@@ -16,14 +20,14 @@ RELAY = Config(relay=True)
 
 
 def published(node: Node, *payloads: bytes) -> None:
-    remote = node.core.traffic.registry.host_of("t")
+    remote = node.core.registry.host_of("t")
     assert remote is not None
-    node.core.traffic.publish_remote(remote, payloads)
+    node.core.remote.publish(remote, payloads)
 
 
 def sender_of(publisher: Incarnation, host: Incarnation) -> Sender:
-    lives = (publisher.started, publisher.random, host.started, host.random)
-    return Sender("host", "publisher", *lives)
+    incarnations = (publisher.started, publisher.random, host.started, host.random)
+    return Sender("host", "publisher", *incarnations)
 
 
 def run_dry_but_for(wires: Wires, held: End) -> None:
@@ -33,34 +37,34 @@ def run_dry_but_for(wires: Wires, held: End) -> None:
         wires.deliver(waiting[0])
 
 
-def test_late_greeting_of_a_dead_publisher_forgets_nothing_of_the_next_life() -> None:
-    # Its confirmation was under way to the host when it died. What its next life then sends again,
-    # by another relay or the same, would be ordered twice.
+def test_late_greeting_of_a_dead_publisher_forgets_nothing_of_the_next_incarnation() -> None:
+    # Its confirmation was under way to the host when it died. The host would order twice what the
+    # next incarnation then sends again, by another relay or the same.
     wires = Wires()
     host = wires.add("host", "host")
-    topic = host.core.create_topic("t", 1)
+    topic = host.core.announcer.create_topic("t", 1)
     relay = wires.add("relay", "relay", config=RELAY)
-    relay.core.add_peer("host", wires.now)
+    relay.core.peers.add("host", wires.now)
     wires.settle(0.1)
     first = wires.add("publisher")
-    first.core.add_peer("host", wires.now)
+    first.core.peers.add("host", wires.now)
     wires.tick(first)
     for _ in range(2):
         wires.deliver(wires.waiting()[0])
     (held,) = wires.waiting()
     assert held.node is host
-    assert "publisher" not in host.core.nodes
+    assert "publisher" not in host.core.links.by_node
     wires.crash(first)
     wires.now += 0.1
     second = wires.add("publisher")
-    second.core.add_peer("relay", wires.now)
+    second.core.peers.add("relay", wires.now)
     run_dry_but_for(wires, held)
     published(second, b"1", b"2", b"3")
     run_dry_but_for(wires, held)
     assert topic.head == 3
     wires.deliver(held)
-    assert "publisher" in host.core.nodes
-    second.core.lost(second.core.nodes["relay"].conn, "closed", wires.now)
+    assert "publisher" in host.core.links.by_node
+    second.core.lost(second.core.links.by_node["relay"].conn, "closed", wires.now)
     wires.work(second)
     wires.settle(3.0)
     assert topic.head == 3
@@ -68,12 +72,12 @@ def test_late_greeting_of_a_dead_publisher_forgets_nothing_of_the_next_life() ->
     wires.work(second)
     wires.settle(3.0)
     assert topic.head == 4
-    (outbox,) = second.core.traffic.outboxes["host"].values()
-    assert outbox.unsettled == second.core.traffic.counters.publish_unknown == 0
+    (outbox,) = second.core.remote.outboxes["host"].values()
+    assert outbox.unsettled == second.core.counters.publish_unknown == 0
 
 
 def test_what_is_told_to_be_unknown_is_not_told_again_as_refused() -> None:
-    # Of a life that seemed to be over, and is not.
+    # The incarnation seemed to be over, and is not.
     outbox = Outbox(Incarnation(1, 1))
     outbox.keep(batches.encoded(codec.PUBLISH, 7, 1, [b"m"] * 3000), "t")
     outbox.settle(10)
@@ -92,23 +96,22 @@ def test_what_is_told_to_be_unknown_is_not_told_again_as_refused() -> None:
     assert (outbox.refuse(2993), outbox.doubt(), outbox.unsettled) == (1, 4, 0)
 
 
-def test_lives_of_a_host_are_remembered_up_to_a_bound_and_nothing_uncounted() -> None:
-    # A relay that offers a life after the other: nobody can tell which of them are over.
+def test_incarnations_of_a_host_are_remembered_up_to_a_bound_and_nothing_uncounted() -> None:
+    # A relay offers one incarnation after the other: nobody can tell which of them are over.
     cluster = victim()
     greeted(cluster)
-    traffic = cluster.traffic
-    for at in range(2 * LIVES_MAX):
+    for at in range(2 * INCARNATIONS_MAX):
         # The clock of the host goes back each time: none seems to be over for its age.
-        life = NodeEntry("x", 1000 - at, at, 1 << 20, ("other",), complete=True)
+        incarnation = NodeEntry("x", 1000 - at, at, 1 << 20, ("other",), complete=True)
         entry = TopicEntry(10 + at, 1 + at, 0, "far", False, "x")
-        frame = codec.encode_node(life) + codec.encode_topics((entry,), complete=False)
+        frame = codec.encode_node(incarnation) + codec.encode_topics((entry,), complete=False)
         cluster.frame(CONN, (frame,), 10.1)
-        remote = traffic.registry.host_of("far")
+        remote = cluster.registry.host_of("far")
         assert remote is not None
         assert remote.incarnation == Incarnation(1000 - at, at)
-        traffic.publish_remote(remote, [b"m"] * 3)
-        assert traffic.counters.publish_unknown == traffic.unknown.get("x", 0) == 3 * at
-        assert len(traffic.outboxes["x"]) == min(LIVES_MAX, at + 1)
+        cluster.remote.publish(remote, [b"m"] * 3)
+        assert cluster.counters.publish_unknown == cluster.remote.unknown.get("x", 0) == 3 * at
+        assert len(cluster.remote.outboxes["x"]) == min(INCARNATIONS_MAX, at + 1)
 
 
 @pytest.mark.parametrize("leaves", [True, False])
@@ -119,13 +122,13 @@ def test_what_a_host_sent_before_its_end_goes_through_a_relay_before_the_news(le
     host = wires.add("host")
     reader = wires.add("reader")
     for node in (host, reader):
-        node.core.add_peer("hub", wires.now)
+        node.core.peers.add("hub", wires.now)
     wires.settle(1.0)
-    topic = host.core.create_topic("t", 1)
-    reader.core.subscribe("t", pattern=False)
+    topic = host.core.announcer.create_topic("t", 1)
+    reader.core.announcer.subscribe("t", pattern=False)
     wires.settle(3.0)
     (end,) = [end for end, other in wires.others.items() if end.node is hub and other.node is host]
-    host.core.traffic.publish(topic, [b"1", b"2"])
+    host.core.hosting.publish(topic, [b"1", b"2"])
     sends = host.core.take_sends(wires.now)
     if leaves:
         host.core.leave()
@@ -140,50 +143,50 @@ def test_what_a_host_sent_before_its_end_goes_through_a_relay_before_the_news(le
         pass
     assert [message.data for message in reader.messages] == [b"1", b"2"]
     assert [notice.node for notice in reader.notices] == ["host"]
-    assert reader.core.traffic.counters.missed_msgs == 0
+    assert reader.core.counters.missed_msgs == 0
 
 
-def test_confirmation_goes_back_on_each_way_that_publishes_came_by() -> None:
-    # What came last had been under way for long, by a relay that lost the publisher since then: who
-    # publishes by the other, which nothing happens to, would never hear of it.
+def test_confirmation_goes_back_on_each_path_that_publishes_came_by() -> None:
+    # What came last had been under way for long, by a relay that has lost the publisher since then.
+    # A publisher that uses the other relay, which works, would never hear of it.
     wires = Wires()
     host = wires.add("host", "host")
-    host.core.create_topic("t", 1)
+    host.core.announcer.create_topic("t", 1)
     relays = [wires.add(name, name, config=RELAY) for name in "ab"]
     publisher = wires.add("publisher")
     for node, endpoints in ((relays[0], ["host"]), (relays[1], "a"), (publisher, "ab")):
         for endpoint in endpoints:
-            node.core.add_peer(endpoint, wires.now)
+            node.core.peers.add(endpoint, wires.now)
     wires.settle(1.0)
     published(publisher, b"1")
     wires.work(publisher)
     wires.settle(3.0)
-    (outbox,) = publisher.core.traffic.outboxes["host"].values()
+    (outbox,) = publisher.core.remote.outboxes["host"].values()
     assert (outbox.published, outbox.unsettled) == (1, 0)
     assert outbox.carrier is not None
-    assert outbox.carrier.path == ("a",)
-    sender = sender_of(publisher.core.me.incarnation, host.core.me.incarnation)
-    number = relays[0].core.traffic.registry.relayed["t", "host"].topic_id
+    assert outbox.carrier.relays == ("a",)
+    sender = sender_of(publisher.core.handshake.me.incarnation, host.core.handshake.me.incarnation)
+    number = relays[0].core.relayed.topics["t", "host"].stream.topic_id
     late = codec.forwarded(sender, batches.encode_batch(codec.PUBLISH, number, 1, [b"1"])[0])
     published(publisher, b"2")
     wires.work(publisher)
     wires.run_dry()
     assert outbox.unsettled == 1
-    relays[0].core.frame(relays[0].core.nodes["b"].conn, (late,), wires.now)
+    relays[0].core.frame(relays[0].core.links.by_node["b"].conn, (late,), wires.now)
     wires.work(relays[0])
     wires.settle(3.0)
     assert (outbox.published, outbox.unsettled) == (2, 0)
 
 
 def test_confirmation_that_was_passed_on_is_passed_on_again_when_publishes_come() -> None:
-    # The ways back may lead in a circle; but who sends again has not heard.
+    # The paths back may lead in a circle; but a publisher that sends again has not heard.
     wires = Wires()
     relay = wires.add("relay", "relay", config=RELAY)
     for name in ("host", "publisher"):
-        wires.add(name).core.add_peer("relay", wires.now)
+        wires.add(name).core.peers.add("relay", wires.now)
     wires.settle(1.0)
     cluster = relay.core
-    host, publisher = cluster.nodes["host"], cluster.nodes["publisher"]
+    host, publisher = cluster.links.by_node["host"], cluster.links.by_node["publisher"]
     sender = sender_of(publisher.incarnation, host.incarnation)
     publish = codec.forwarded(sender, batches.encode_batch(codec.PUBLISH, 0, 1, [b"m"])[0])
     confirmed = codec.encode_confirmed(sender, 1, 0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from spot.core.data.inbox import Delivery
+from spot.core.data.inbox import Delivery, MultiDelivery
 from spot.core.link import Link
 from spot.core.node import NodeCore
-from spot.core.topics.interest import EXACT, PATTERN, POSITION, InterestEntry, encode_interest
 from spot.core.wire import batches, codec
 from spot.core.wire.codec import TopicEntry
+from spot.core.wire.interests import EXACT, PATTERN, POSITION, InterestEntry, encode_interest
 from tests.core.test_cluster_frames import CONN, greeted, victim
 
 TOPICS = codec.encode_topics((TopicEntry(7, 5, 0, "far", False, ""),), complete=True)
@@ -19,8 +19,8 @@ TOPICS = codec.encode_topics((TopicEntry(7, 5, 0, "far", False, ""),), complete=
 def cluster() -> NodeCore:
     """A node that wants nothing."""
     cluster = victim()
-    cluster.unsubscribe("*", pattern=True)
-    cluster.unsubscribe("a", pattern=False)
+    cluster.announcer.unsubscribe("*", pattern=True)
+    cluster.announcer.unsubscribe("a", pattern=False)
     return cluster
 
 
@@ -34,10 +34,14 @@ def came(cluster: NodeCore, link: Link, old: int) -> list[tuple[int, int | None]
 
     before = TOPICS + codec.encode_head(7, 10, old) + data(11)
     cluster.frame(CONN, (before,), 10.1)
-    if old < link.asks:
-        cluster.frame(CONN, (codec.encode_head(7, 30, link.asks) + data(31),), 10.2)
+    if old < cluster.announced[link].requests.sent:
+        cluster.frame(
+            CONN,
+            (codec.encode_head(7, 30, cluster.announced[link].requests.sent) + data(31),),
+            10.2,
+        )
     found = []
-    while isinstance(item := cluster.traffic.take(), Delivery):
+    while isinstance(item := cluster.take(), Delivery | MultiDelivery):
         found += [(message.seq, message.missed) for message in item.messages()]
     return found
 
@@ -49,14 +53,14 @@ def test_what_an_earlier_subscription_brings_with_a_topic_is_not_for_the_new_one
 ) -> None:
     # It would count what passed by between the two as missed, and bring what is older than it.
     pattern = "*" in name
-    cluster.subscribe(beside, pattern="*" in beside)
-    cluster.subscribe(name, pattern=pattern)
+    cluster.announcer.subscribe(beside, pattern="*" in beside)
+    cluster.announcer.subscribe(name, pattern=pattern)
     greeted(cluster)
-    link = cluster.nodes["other"]
-    old = link.asks
-    cluster.unsubscribe(name, pattern=pattern)
-    cluster.subscribe(name, pattern=pattern)
-    assert old < link.asks
+    link = cluster.links.by_node["other"]
+    old = cluster.announced[link].requests.sent
+    cluster.announcer.unsubscribe(name, pattern=pattern)
+    cluster.announcer.subscribe(name, pattern=pattern)
+    assert old < cluster.announced[link].requests.sent
     assert came(cluster, link, old) == [(31, 0)]
 
 
@@ -67,14 +71,14 @@ def test_what_is_wanted_without_a_break_is_taken_from_the_first_subscription(
     cluster: NodeCore, first: str, second: str
 ) -> None:
     # The host says only to the first of them where it begins.
-    cluster.subscribe("x", pattern=False)
+    cluster.announcer.subscribe("x", pattern=False)
     greeted(cluster)
-    link = cluster.nodes["other"]
-    cluster.unsubscribe("x", pattern=False)
-    cluster.subscribe(first, pattern="*" in first)
-    old = link.asks
-    cluster.subscribe(second, pattern="*" in second)
-    cluster.unsubscribe(first, pattern="*" in first)
+    link = cluster.links.by_node["other"]
+    cluster.announcer.unsubscribe("x", pattern=False)
+    cluster.announcer.subscribe(first, pattern="*" in first)
+    old = cluster.announced[link].requests.sent
+    cluster.announcer.subscribe(second, pattern="*" in second)
+    cluster.announcer.unsubscribe(first, pattern="*" in first)
     assert came(cluster, link, old)[0] == (11, 0)
 
 
@@ -82,25 +86,25 @@ def test_a_second_subscription_to_what_is_known_by_a_pattern_changes_nothing(
     cluster: NodeCore,
 ) -> None:
     # As above, but both stay.
-    cluster.subscribe("f*", pattern=True)
+    cluster.announcer.subscribe("f*", pattern=True)
     greeted(cluster)
-    link = cluster.nodes["other"]
-    old = link.asks
-    cluster.subscribe("far", pattern=False)
-    cluster.unsubscribe("far", pattern=False)
-    cluster.subscribe("far", pattern=False)
+    link = cluster.links.by_node["other"]
+    old = cluster.announced[link].requests.sent
+    cluster.announcer.subscribe("far", pattern=False)
+    cluster.announcer.unsubscribe("far", pattern=False)
+    cluster.announcer.subscribe("far", pattern=False)
     assert came(cluster, link, old)[0] == (11, 0)
 
 
 def test_position_is_for_the_subscription_that_it_came_with(cluster: NodeCore) -> None:
     # A later one begins with what comes then, also if others behind the peer went on meanwhile.
     greeted(cluster)
-    topic = cluster.traffic.registry.local["t"]
+    topic = cluster.registry.local["t"]
     pattern = InterestEntry(PATTERN, 0, 0, "*")
     position = InterestEntry(POSITION, topic.epoch - 1, 4, "t")
     tell(cluster, encode_interest(codec.INTEREST, (position, pattern)))
     tell(cluster, codec.encode_follow(codec.FOLLOW, topic.topic_id))
-    cluster.traffic.publish(topic, [b"m"] * 3)
+    cluster.hosting.publish(topic, [b"m"] * 3)
     tell(cluster, encode_interest(codec.INTEREST_GONE, (pattern,)))
     tell(cluster, encode_interest(codec.INTEREST, (pattern,)))
     assert begins(cluster) == [(topic.epoch, 3, 3, "t")]
@@ -109,16 +113,16 @@ def test_position_is_for_the_subscription_that_it_came_with(cluster: NodeCore) -
 def test_beginning_is_told_before_the_end_of_an_earlier_topic(cluster: NodeCore) -> None:
     # All of it waits for credit: if the link ends, the next subscription begins where this did.
     greeted(cluster)
-    link = cluster.nodes["other"]
-    link.limit_msgs = 0
-    topic = cluster.traffic.registry.local["t"]
+    link = cluster.links.by_node["other"]
+    link.data.limit_msgs = 0
+    topic = cluster.registry.local["t"]
     entry = InterestEntry(EXACT, 0, 0, "t")
     tell(cluster, encode_interest(codec.INTEREST, (entry,)))
-    cluster.traffic.publish(topic, [b"m"])
-    cluster.destroy_topic(topic, 10.1)
+    cluster.hosting.publish(topic, [b"m"])
+    cluster.announcer.destroy_topic(topic, 10.1)
     tell(cluster, encode_interest(codec.INTEREST_GONE, (entry,)))
-    again = cluster.create_topic("t", 99)
-    cluster.traffic.publish(again, [b"m"] * 2)
+    again = cluster.announcer.create_topic("t", 99)
+    cluster.hosting.publish(again, [b"m"] * 2)
     cluster.take_sends(10.2)
     tell(cluster, encode_interest(codec.INTEREST, (entry,)))
     assert begins(cluster) == [(again.epoch, 2, 2, "t")]
@@ -130,14 +134,14 @@ def test_subscription_is_asked_for_again_from_where_it_was_told_to_begin(
 ) -> None:
     # The topic that is known ended long ago, and what was told to an earlier one is none of it.
     greeted(cluster)
-    link = cluster.nodes["other"]
+    link = cluster.links.by_node["other"]
     cluster.frame(CONN, (TOPICS,), 10.1)
-    cluster.subscribe("far", pattern=False)
-    tell(cluster, codec.encode_begin(6, 2, link.asks + asked, "far"))
-    tell(cluster, codec.encode_begin(6, 2, link.asks, "unknown"))
+    cluster.announcer.subscribe("far", pattern=False)
+    tell(cluster, codec.encode_begin(6, 2, cluster.announced[link].requests.sent + asked, "far"))
+    tell(cluster, codec.encode_begin(6, 2, cluster.announced[link].requests.sent, "unknown"))
     cluster.lost(CONN, "closed", 10.3)
-    assert cluster.traffic.subscriptions.reached("far", "other") == known
-    assert "unknown" not in cluster.traffic.subscriptions.positions
+    assert cluster.subscriptions.reached("far", "other") == known
+    assert "unknown" not in cluster.subscriptions.positions
 
 
 def tell(cluster: NodeCore, record: bytes) -> None:

@@ -26,9 +26,9 @@ STEPS = st.lists(
 
 def linked(wires: Wires, host: Node, *others: Node) -> None:
     for node in others:
-        node.core.add_peer("host", wires.now)
+        node.core.peers.add("host", wires.now)
     wires.settle(0.5)
-    assert len(host.core.nodes) == len(others)
+    assert len(host.core.links.by_node) == len(others)
 
 
 @examples(120)
@@ -46,31 +46,30 @@ def test_received_and_missed_are_exact_whoever_is_slow(
     config = Config(sndhwm=sndhwm, rcvhwm=rcvhwm)
     host = wires.add("host", "host", config=config)
     readers = [wires.add(f"reader-{at}", config=config) for at in range(2)]
-    topic = host.core.create_topic("t", 1)
+    topic = host.core.announcer.create_topic("t", 1)
     linked(wires, host, *readers)
     everyone = [*readers, host] if local else readers
     for node in everyone:
-        node.core.subscribe("t", pattern=False)
+        node.core.announcer.subscribe("t", pattern=False)
         wires.work(node)
     wires.run_dry()
-    traffic = host.core.traffic
     accepted = 0
     for action, count in (*steps, ("aside", 0)):
         if action == "publish":
-            room = traffic.room(topic)
+            room = host.core.hosting.room(topic)
             payloads = [str(accepted + at).encode() for at in range(min(room, count))]
             if payloads:
-                traffic.publish(topic, payloads)
+                host.core.hosting.publish(topic, payloads)
                 accepted += len(payloads)
                 wires.work(host)
         elif action == "remote":
-            remote = readers[0].core.traffic.registry.host_of("t")
+            remote = readers[0].core.registry.host_of("t")
             assert remote is not None
             assert remote.link is not None
             room = remote.link.publishes.room(sndhwm)
             payloads = [b"remote"] * min(room, count)
             if payloads:
-                readers[0].core.traffic.publish_remote(remote, payloads)
+                readers[0].core.remote.publish(remote, payloads)
                 accepted += len(payloads)
                 wires.work(readers[0])
         elif action == "deliver":
@@ -79,16 +78,16 @@ def test_received_and_missed_are_exact_whoever_is_slow(
             node = everyone[count % len(everyone)]
             node.take(wires.now)
             wires.work(node)
-        elif traffic.room(topic) == 0:
-            traffic.set_aside_full(topic, wires.now)
-            assert traffic.room(topic) > 0, "nobody is waited for any more"
+        elif host.core.hosting.room(topic) == 0:
+            host.core.replay.set_aside_full(topic, wires.now)
+            assert host.core.hosting.room(topic) > 0, "nobody is waited for any more"
         for node in everyone:
-            assert node.core.traffic.inbox.msgs <= rcvhwm * len(wires.nodes)
-        for link in host.core.nodes.values():
-            assert link.out_msgs <= max(sndhwm, link.window_msgs) + topic.chunk_msgs
+            assert node.core.inbox.msgs <= rcvhwm * len(wires.nodes)
+        for link in host.core.links.by_node.values():
+            assert link.data.out_msgs <= max(sndhwm, link.window_msgs) + topic.chunk_msgs
     # All that is left is taken; then everything must add up.
     for _ in range(10_000):
-        # What is read from history waits for its turn.
+        # What is replayed waits until it is due.
         wires.settle(0.002)
         taken = [node.take(wires.now) for node in everyone]
         for node in everyone:
@@ -96,9 +95,9 @@ def test_received_and_missed_are_exact_whoever_is_slow(
         if not any(taken) and not wires.waiting():
             break
     assert topic.head == accepted
-    assert not traffic.here.aside
+    assert not host.core.here.aside
     for node in everyone:
-        told = node.core.traffic.subscriptions.position("t", "host")
+        told = node.core.subscriptions.position("t", "host")
         assert told is not None
         assert told.owed is not None
         sequences = [message.seq for message in node.messages]
@@ -107,12 +106,13 @@ def test_received_and_missed_are_exact_whoever_is_slow(
         assert None not in missed
         total = len(sequences) + sum(count or 0 for count in missed) + told.owed
         assert total == accepted
-        counters = node.core.traffic.counters
+        counters = node.core.counters
         assert counters.recv_msgs + counters.missed_msgs == accepted
         assert counters.duplicates == 0
-    link = host.core.nodes["reader-0"]
-    assert not link.aside
-    assert not link.lacks
+    link = host.core.links.by_node["reader-0"]
+    subscriber = host.core.subscribers[link]
+    assert not subscriber.aside
+    assert not subscriber.cursors
 
 
 def test_error_mode_gives_the_message_to_nobody() -> None:
@@ -121,15 +121,14 @@ def test_error_mode_gives_the_message_to_nobody() -> None:
     config = Config(sndhwm=2, rcvhwm=2)
     host = wires.add("host", "host", config=config)
     reader = wires.add("reader", config=config)
-    topic = host.core.create_topic("t", 1)
+    topic = host.core.announcer.create_topic("t", 1)
     linked(wires, host, reader)
-    reader.core.subscribe("t", pattern=False)
+    reader.core.announcer.subscribe("t", pattern=False)
     wires.work(reader)
     wires.run_dry()
-    traffic = host.core.traffic
     sent = 0
-    while traffic.room(topic):
-        traffic.publish(topic, [b"x"])
+    while host.core.hosting.room(topic):
+        host.core.hosting.publish(topic, [b"x"])
         wires.work(host)
         wires.run_dry()
         sent += 1
@@ -139,15 +138,15 @@ def test_error_mode_gives_the_message_to_nobody() -> None:
     reader.take(wires.now)
     wires.work(reader)
     wires.run_dry()
-    assert traffic.room(topic) > 0, "who takes again gets again"
+    assert host.core.hosting.room(topic) > 0, "who takes again gets again"
 
 
 def test_room_without_subscribers_is_no_limit() -> None:
     # A topic that nobody reads must not block its publisher.
     wires = Wires()
     host = wires.add("host", "host")
-    topic = host.core.create_topic("t", 1)
-    assert host.core.traffic.room(topic) == ROOM_MAX
+    topic = host.core.announcer.create_topic("t", 1)
+    assert host.core.hosting.room(topic) == ROOM_MAX
 
 
 SIZES = st.lists(
@@ -178,26 +177,25 @@ def test_a_topic_that_ended_and_began_again_loses_no_count() -> None:
     wires = Wires()
     host = wires.add("host", "host", config=Config(sndhwm=2, rcvhwm=2))
     reader = wires.add("reader", config=Config(rcvhwm=2))
-    topic = host.core.create_topic("t", 1)
+    topic = host.core.announcer.create_topic("t", 1)
     linked(wires, host, reader)
-    reader.core.subscribe("t", pattern=False)
+    reader.core.announcer.subscribe("t", pattern=False)
     wires.work(reader)
     wires.run_dry()
-    traffic = host.core.traffic
     for _ in range(10):
-        if not traffic.room(topic):
-            traffic.set_aside_full(topic, wires.now)
-        traffic.publish(topic, [b"x"])
+        if not host.core.hosting.room(topic):
+            host.core.replay.set_aside_full(topic, wires.now)
+        host.core.hosting.publish(topic, [b"x"])
         wires.work(host)
         wires.run_dry()
-    host.core.destroy_topic(topic, wires.now)
-    again = host.core.create_topic("t", 1)
+    host.core.announcer.destroy_topic(topic, wires.now)
+    again = host.core.announcer.create_topic("t", 1)
     assert again.epoch > topic.epoch
     wires.work(host)
     while reader.take(wires.now):
         wires.work(reader)
         wires.run_dry()
-    traffic.publish(again, [b"new"])
+    host.core.hosting.publish(again, [b"new"])
     wires.work(host)
     wires.run_dry()
     reader.take(wires.now)
@@ -212,19 +210,19 @@ def test_pattern_that_ends_is_one_look_at_what_waits() -> None:
     wires = Wires()
     host = wires.add("host", "host")
     reader = wires.add("reader")
-    topics = [host.core.create_topic(f"t:{at}", at + 1) for at in range(2_000)]
+    topics = [host.core.announcer.create_topic(f"t:{at}", at + 1) for at in range(2_000)]
     linked(wires, host, reader)
-    reader.core.subscribe("t:*", pattern=True)
+    reader.core.announcer.subscribe("t:*", pattern=True)
     wires.work(reader)
     wires.run_dry()
-    (link,) = host.core.nodes.values()
-    link.limit_msgs = 0
+    (link,) = host.core.links.by_node.values()
+    link.data.limit_msgs = 0
     for topic in topics:
-        host.core.traffic.publish(topic, (b"x",))
-    assert len(link.out) == 2_000
-    reader.core.unsubscribe("t:*", pattern=True)
+        host.core.hosting.publish(topic, (b"x",))
+    assert len(link.data.out) == 2_000
+    reader.core.announcer.unsubscribe("t:*", pattern=True)
     wires.work(reader)
     began = time.process_time()
     wires.run_dry()
     assert time.process_time() - began < 0.25
-    assert not link.out
+    assert not link.data.out

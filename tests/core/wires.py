@@ -1,4 +1,4 @@
-"""Clusters wired in memory: every frame, and every end of a connection, is delivered when the test
+"""Nodes wired in memory: every frame, and every end of a connection, is delivered when the test
 says so, in order within one direction of a connection, and in any order between them.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from spot.config import Config
-from spot.core.data.inbox import Delivery, Notice
+from spot.core.data.inbox import Delivery, MultiDelivery, Notice
 from spot.core.effects import Frame
 from spot.core.node import NodeCore
 from spot.message import Event, Message, Peer
@@ -20,7 +20,7 @@ WALL_NS = 1_700_000_000_000_000_000
 def new_cluster(
     node: str, config: Config | None = None, *, now: float = 0.0, seed: int = 0
 ) -> NodeCore:
-    """A cluster whose random numbers come from a seed."""
+    """A node whose random numbers come from a seed."""
     random = Random(f"{node} {seed} {now}")
     started = WALL_NS + int(now * 1e9)
     return NodeCore(
@@ -34,23 +34,22 @@ def new_cluster(
 
 
 class Node:
-    """A cluster, what it was told, and the application that takes from it."""
+    """A node, what it was told, and the application that takes from it."""
 
     def __init__(self, cluster: NodeCore) -> None:
         self.core = cluster
         self.events: list[Event] = []
-        self.strangers: list[str] = []
+        self.unnamed_refusals: list[str] = []
         self.messages: list[Message] = []
         self.notices: list[Notice] = []
-        self.held: Delivery | None = None
+        self.held: Delivery | MultiDelivery | None = None
 
     def take(self, now: float) -> bool:
         """Takes the next delivery or notice, as recv does; False when there is none."""
-        traffic = self.core.traffic
         if self.held is not None:
             held, self.held = self.held, None
-            traffic.taken(held, now)
-        item = traffic.take()
+            self.core.taken(held, now)
+        item = self.core.take()
         if isinstance(item, Notice):
             self.notices.append(item)
         elif item is not None:
@@ -62,7 +61,7 @@ class Node:
         return [event.kind for event in self.events]
 
     def peer(self, endpoint: str) -> Peer:
-        (found,) = [peer for peer in self.core.peers() if peer.endpoint == endpoint]
+        (found,) = [peer for peer in self.core.peers.describe() if peer.endpoint == endpoint]
         return found
 
 
@@ -117,7 +116,7 @@ class Wires:
             other.arriving.append(None)
 
     def work(self, node: Node) -> None:
-        """Carries out what a cluster wants done, as the driver does."""
+        """Carries out what a node wants done, as the event loop does."""
         cluster = node.core
         effects = cluster.effects
         while True:
@@ -137,8 +136,8 @@ class Wires:
                 self._dial(node, conn, endpoint)
             node.events += effects.events
             effects.events = []
-            node.strangers += [why for _, why in effects.strangers]
-            effects.strangers = []
+            node.unnamed_refusals += [why for _, why in effects.unnamed_refusals]
+            effects.unnamed_refusals = []
             if not (effects.sends or effects.touched or effects.dials or effects.hangups):
                 return
 

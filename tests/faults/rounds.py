@@ -43,7 +43,7 @@ class Round:
 
 
 class Tail:
-    """The records that are appended to a history from now on."""
+    """The records that are appended to a journal from now on."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -67,7 +67,7 @@ def play_round(cluster: Cluster, fault: str) -> Round:
     nodes = edge.pair
     cluster.wait_ready()
     time.sleep(STABLE_S + random.random() / 2)
-    tails = {name: Tail(cluster.history(name)) for name in nodes}
+    tails = {name: Tail(cluster.journal(name)) for name in nodes}
     records: dict[str, list[Record]] = {name: [] for name in nodes}
 
     def first(name: str, kind: str, after: float) -> Record | None:

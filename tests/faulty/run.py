@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spot.testbed import Cluster, ClusterNotReady
-from spot.testbed.collect import bounds_of, end_traffic, read_histories
+from spot.testbed.collect import bounds_of, end_traffic, read_journals
 from spot.testbed.evidence import Evidence, FaultWindow, Phases
 from spot.testbed.faults import inject, parse_fault
 
@@ -66,10 +66,10 @@ def play_run(
         quiet = time.monotonic()
         trouble = end_traffic(cluster)
         stopped = time.monotonic()
-    histories, bad = read_histories(directory, cluster.topology)
+    journals, bad = read_journals(directory, cluster.topology)
     return Evidence(
         cluster.topology,
-        histories,
+        journals,
         windows,
         Phases(started, ready, healed, recovered, quiet, stopped),
         bounds_of(settings),

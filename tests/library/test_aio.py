@@ -434,7 +434,7 @@ def test_cancelled_calls_end_with_their_threads() -> None:
         results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
         assert [type(result) for result in results] == [asyncio.CancelledError] * len(calls)
         await becomes(lambda: not calling_threads())
-        assert not host._node._driver.telling.listeners
+        assert not host._node._driver.event_log.listeners
         peers = {peer.endpoint for peer in await node.peers()}
         # That of the route was taken back, that of cluster_add stays.
         assert endpoint not in peers

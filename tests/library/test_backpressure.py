@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spot import QueueFull, Spot
-from spot.calls.publishing import DIRTY_LANES, GLANCE_MASK
+from spot.calls.publishing import DIRTY_BUFFERS, GLANCE_MASK
 from tests.library.connections import memory_mib
 from tests.library.nodes import ANY_PORT, MakeNode, StartChild, endpoint_of, is_up
 from tests.library.waiting import receive, receive_until_data, wait_until
@@ -185,7 +185,7 @@ def test_queue_is_bounded_over_all_topics_together(make_node: MakeNode) -> None:
         receive(reader, 1)
     accepted = publish_until_refused(host, topics)
     # 100 here, 100 of credit, and what is published between two looks at the queue.
-    assert 100 <= accepted <= 200 + DIRTY_LANES + GLANCE_MASK + 1
+    assert 100 <= accepted <= 200 + DIRTY_BUFFERS + GLANCE_MASK + 1
     found = receive(reader, accepted)
     assert len({(message.topic, message.seq) for message in found}) == accepted
     assert reader.recv(0.05) is None

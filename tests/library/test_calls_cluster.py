@@ -166,7 +166,7 @@ def test_peers_are_frozen_and_say_all(host: Spot, client: Spot) -> None:
     assert (other.endpoint, other.node, other.dialled) == ("client", "client", False)
     assert (other.sent_msgs, other.sent_bytes) == (10, 20)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        peer.state = "down"  # type: ignore[misc]
+        peer.state = "waiting"  # type: ignore[misc]
 
 
 def test_metrics_are_frozen_and_count(make_node: MakeNode, host: Spot, client: Spot) -> None:

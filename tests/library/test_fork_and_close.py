@@ -121,7 +121,7 @@ def test_close_wakes_every_blocked_call(make_node: MakeNode, host: Spot) -> None
         blocked("subscribers", lambda: node.wait_for_subscribers("n", 5)),
         blocked("add", lambda: node.cluster_add("tcp://127.0.0.1:10", timeout=60)),
         blocked("route", lambda: node.topic_route("r", "tcp://127.0.0.1:11", timeout=60)),
-        blocked("events", lambda: [e for e in node.events() if e.kind == "never"]),
+        blocked("events", lambda: [e for e in node.events() if e.reason == "never"]),
     ]
     time.sleep(0.3)
     assert ended == []
@@ -231,6 +231,54 @@ def test_program_with_a_node_in_a_blocked_daemon_thread_ends() -> None:
         """
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "node.recv()",
+        "node.recv(0)",
+        "node.publish('t', b'x')",
+        "node.wait_for_subscribers('t', 5)",
+        "node.metrics()",
+        "next(node.events())",
+    ],
+)
+def test_daemon_thread_in_a_call_ends_without_a_traceback(call: str) -> None:
+    """Python ends daemon threads in silence: a traceback at each exit looks like a fault."""
+    done = run_program(
+        f"""
+        import threading
+        from spot import Spot
+        node = Spot(topics=["t"], linger=0)
+        called = threading.Event()
+        def run():
+            while True:
+                called.set()
+                {call}
+        threading.Thread(target=run, daemon=True).start()
+        called.wait()
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_main_thread_gets_closed_from_a_call_at_exit() -> None:
+    """Functions of the application that run at exit are told why a call fails."""
+    done = run_program(
+        """
+        import atexit
+        def last():
+            try:
+                node.metrics()
+            except Exception as error:
+                print(type(error).__name__)
+        atexit.register(last)
+        from spot import Spot
+        node = Spot()
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Closed\n", "")
 
 
 def test_program_that_drops_its_nodes_ends() -> None:

@@ -1,4 +1,4 @@
-"""Loss-free healing: whatever breaks and heals within the history, every message comes once."""
+"""Loss-free healing: what heals within the replay buffer's bounds loses no message."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def flap(proxy: Proxy) -> None:
 def test_a_fault_loses_nothing(
     make_node: MakeNode, make_proxy: MakeProxy, fault: Callable[[Proxy], None]
 ) -> None:
-    """The promise of the history: after the heal every message is there, once and in order."""
+    """The replay buffer's promise: after the heal every message is there, once and in order."""
     host = make_node(node_id="host", bind=[ANY_PORT], topics=["t"], **QUICK)
     node, proxy = behind_proxy(make_node, make_proxy, host)
     collector = Collector(node)
@@ -234,7 +234,7 @@ def test_a_host_that_restarted_is_read_from_its_first_message(
     assert node.metrics().missed_msgs == 0
 
 
-def test_an_outage_longer_than_the_history_is_counted_exactly(
+def test_an_outage_longer_than_the_replay_buffer_is_counted_exactly(
     make_node: MakeNode, make_proxy: MakeProxy
 ) -> None:
     """What nobody holds any more is told to the message, and the rest comes."""
@@ -266,7 +266,7 @@ def test_an_outage_longer_than_the_history_is_counted_exactly(
             break
     assert received + missed == published + 1
     assert missed > 400 * 6 - 3 * 100
-    assert received >= 60, "the history held something"
+    assert received >= 60, "the replay buffer held something"
     assert node.metrics().missed_msgs == missed
     assert host.metrics().history_bytes <= 100_000
 
@@ -295,7 +295,7 @@ def test_last_replays_the_newest_first(
 
 
 def test_last_gives_what_there_is(make_node: MakeNode) -> None:
-    """The history is smaller than what was asked for: no error, and nothing counts as missed."""
+    """The buffer is smaller than what was asked for: no error, and nothing counts as missed."""
     host = make_node(bind=[ANY_PORT], topics=["none"])
     host.topic_create("few", history_bytes=2000)
     host.topic_create("off", history_bytes=0)
@@ -349,7 +349,7 @@ def test_a_topic_that_was_announced_later_comes_from_its_first_message(
     assert all(message.missed == 0 for message in found)
 
 
-def test_a_message_larger_than_the_history_is_not_held(
+def test_a_message_larger_than_the_replay_buffer_is_not_held(
     make_node: MakeNode, make_proxy: MakeProxy
 ) -> None:
     """It reaches who is there; who was not there misses that one, and knows it."""

@@ -21,7 +21,7 @@ def receive_interrupted(node: Spot, leads: bool) -> None:
     """Has Ctrl-C sent to this process while it waits in recv, as the one who leads or not."""
 
     def interrupt() -> None:
-        wait_until(lambda: node._driver.readers.leading)
+        wait_until(lambda: node._driver.wakeups.leading)
         if not leads:
             time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGINT)
@@ -51,7 +51,7 @@ def test_interrupt_handler_that_returns_lets_recv_wait_on(host: Spot, client: Sp
     before = signal.signal(signal.SIGUSR1, lambda number, _: caught.append(number))
 
     def interrupt_and_publish() -> None:
-        wait_until(lambda: client._driver.readers.leading)
+        wait_until(lambda: client._driver.wakeups.leading)
         os.kill(os.getpid(), signal.SIGUSR1)
         wait_until(lambda: caught)
         host.publish("t", b"x")
@@ -180,18 +180,18 @@ def test_interrupt_as_recv_hands_out_loses_nothing(host: Spot, client: Spot) -> 
     for data in (b"1", b"2", b"3"):
         host.publish("t", data)
     wait_until(lambda: client.metrics().inbox_msgs == 3)
-    release = client._traffic.take
+    release = client._core.take
 
     def take() -> object:
         signal.raise_signal(signal.SIGINT)
         return release()
 
-    client._traffic.take = take  # type: ignore[method-assign, assignment]
+    client._core.take = take  # type: ignore[method-assign, assignment]
     with pytest.raises(KeyboardInterrupt):
         client.recv(5)
     with pytest.raises(KeyboardInterrupt):
         client.recv_many(10, 5)
-    client._traffic.take = release  # type: ignore[method-assign]
+    client._core.take = release  # type: ignore[method-assign]
     assert [message.data for message in receive(client, 3)] == [b"1", b"2", b"3"]
 
 
@@ -200,7 +200,7 @@ def test_interrupt_reaches_a_thread_that_follows(host: Spot, client: Spot) -> No
     client.subscribe("t")
     other = threading.Thread(target=lambda: client.recv(30))
     other.start()
-    wait_until(lambda: client._driver.readers.leading)
+    wait_until(lambda: client._driver.wakeups.leading)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         receive_interrupted(client, leads=False)

@@ -296,7 +296,7 @@ def test_short_stop_is_no_loss(make_node: MakeNode, start_child: StartChild) -> 
 
 
 def test_positions_survive_an_outage(make_node: MakeNode, make_proxy: MakeProxy) -> None:
-    """Without a history, what was published meanwhile is counted in missed, exactly."""
+    """Without a replay buffer, what was published meanwhile is counted in missed, exactly."""
     host = make_node(bind=[ANY_PORT], topics=["t"], history_bytes=0)
     proxy = make_proxy(port_of(endpoint_of(host)))
     node = make_node(cluster=[proxy.endpoint], reconnect_max=0.2)

@@ -19,7 +19,8 @@ import zmq
 
 from spot import Spot
 from spot.core.wire import codec
-from spot.transport.unauthenticated import Strangers
+from spot.transport.unauthenticated import UnauthenticatedConnections
+from tests.core.frames import START
 from tests.library.connections import established, memory_mib, port_of
 from tests.library.nodes import ANY_PORT, MakeNode, endpoint_of, is_up
 from tests.library.waiting import receive, stays, wait_until
@@ -58,7 +59,7 @@ def record(kind: int, body: bytes = b"") -> bytes:
 
 
 def hello(body: object) -> bytes:
-    return record(codec.HELLO, b"SPOT\x01\x01" + json.dumps(body).encode())
+    return record(codec.HELLO, START + json.dumps(body).encode())
 
 
 HELLO: dict[str, object] = {
@@ -86,9 +87,9 @@ FRAMES = {
     "confirmation of nothing": [record(codec.CONFIRM)],
     "goodbye of nobody": [record(codec.GOODBYE, b'{"reason":"left"}')],
     "hello without magic": [record(codec.HELLO, b"x" * 100)],
-    "hello that is no JSON": [record(codec.HELLO, b"SPOT\x01\x01{{{")],
-    "hello of nested JSON": [record(codec.HELLO, b"SPOT\x01\x01" + b"[" * 5000)],
-    "hello that is huge": [record(codec.HELLO, b"SPOT\x01\x01" + b" " * 100_000)],
+    "hello that is no JSON": [record(codec.HELLO, START + b"{{{")],
+    "hello of nested JSON": [record(codec.HELLO, START + b"[" * 5000)],
+    "hello that is huge": [record(codec.HELLO, START + b" " * 100_000)],
     "hello without fields": [hello({})],
     "hello of the future": [record(codec.HELLO, b"SPOT\x09\x0a{}")],
     "hello of bad names": [hello({**HELLO, "node": "a\nb"})],
@@ -216,7 +217,7 @@ def test_stranger_with_the_routing_id_of_a_link_does_not_take_it(
     busy: Callable[[], None], host: Spot, client: Spot
 ) -> None:
     """A routing id that is taken must not hand a link over to who claims it."""
-    taken = [bytes(conn) for conn in (*host._core.links, *client._core.links)]
+    taken = [bytes(conn) for conn in (*host._core.links.by_conn, *client._core.links.by_conn)]
     with zmq.Context() as context:
         for conn in taken:
             with context.socket(zmq.DEALER) as stranger:
@@ -344,7 +345,7 @@ def test_greeting_that_is_never_confirmed_ends(busy: Callable[[], None], host: S
                 stranger.send(hello({**HELLO, "node": f"evil-{at}"}))
             stays(lambda: [peer.node for peer in host.peers()] == ["client"], 0.5)
             busy()
-        wait_until(lambda: len(host._core.links) == 1, 10)
+        wait_until(lambda: len(host._core.links.by_conn) == 1, 10)
 
 
 def test_port_that_runs_out_of_descriptors_recovers(make_node: MakeNode, host: Spot) -> None:
@@ -381,7 +382,7 @@ def test_time_in_which_a_node_was_stopped_counts_for_no_stranger() -> None:
         dialler = socket.create_connection(server.getsockname())
         accepted = server.accept()[0]
     with dialler, accepted:
-        strangers = Strangers(2.0, is_quiet=True)
+        strangers = UnauthenticatedConnections(2.0, is_quiet=True)
         strangers.accept(accepted.fileno(), "here", 0.0)
         strangers.excuse(9.0, 10.0)
         strangers.end_overdue(10.5, lambda fd: False)

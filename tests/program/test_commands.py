@@ -13,17 +13,17 @@ from spot.program.settings import ProgramSettings
 from spot.program.traffic import Traffic
 from tests.library.waiting import receive, wait_until
 
-DOCUMENTED = Path(__file__).parents[2] / "docs" / "history.md"
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "journal.md"
 
 
 class _Told:
-    """A node with commands, a peer to use them on, and the history of what was recorded."""
+    """A node with commands, a peer to use them on, and the journal of what was recorded."""
 
-    def __init__(self, node: Spot, peer: Spot, history: Path) -> None:
+    def __init__(self, node: Spot, peer: Spot, journal: Path) -> None:
         self.node = node
         self.peer = peer
-        self._history = history
-        self._recorder = Recorder(str(history))
+        self._journal = journal
+        self._recorder = Recorder(str(journal))
         settings = ProgramSettings.from_env({"SPOT_RATE": "100"})
         self.traffic = Traffic(node, self._recorder, settings)
         self._commands = Commands(
@@ -41,7 +41,7 @@ class _Told:
 
     def records(self) -> list[dict[str, Any]]:
         self._recorder.flush()
-        lines = self._history.read_text(encoding="utf-8").splitlines()
+        lines = self._journal.read_text(encoding="utf-8").splitlines()
         return [record for line in lines if (record := json.loads(line))["kind"] == "command"]
 
 
@@ -60,7 +60,7 @@ def _state(node: Spot) -> list[str]:
 
 
 def test_status_is_what_is_answered_to_nothing(told: _Told) -> None:
-    """Health checks, and people with socat, send nothing; and they must fill no history."""
+    """Health checks, and people with socat, send nothing; and they must fill no journal."""
     assert told.say(b"") == told.say(b" ") == told.tell("status") == {"node": "a"}
     assert told.records() == []
 
@@ -88,7 +88,7 @@ def test_peer_that_dials_us_is_removed_and_added_by_its_name(told: _Told) -> Non
 
 
 def _told_by(node: Spot, told: _Told) -> Any:
-    return _Told(node, told.node, told._history).tell
+    return _Told(node, told.node, told._journal).tell
 
 
 def test_topics_come_and_go_and_are_subscribed_to(told: _Told) -> None:
@@ -118,7 +118,7 @@ def test_backup_stands_by_and_is_routed_to(told: _Told) -> None:
     assert told.records()[-1]["backups"] == ["b"]
 
 
-def test_history_of_a_topic_is_kept_for_late_subscribers(told: _Told) -> None:
+def test_newest_messages_of_a_topic_are_kept_for_late_subscribers(told: _Told) -> None:
     """`last` of a topic that keeps nothing gives nothing, of another what there is."""
     tell = _told_by(told.peer, told)
     assert tell("create", topic="none", history_bytes=0) == {"ok": True}
@@ -183,7 +183,7 @@ def test_sync_that_times_out_is_an_error(told: _Told, monkeypatch: pytest.Monkey
     ],
 )
 def test_garbage_is_told_and_not_recorded(told: _Told, line: bytes, said: str) -> None:
-    """A typing error must be named; and a history holds what was done, nothing else."""
+    """A typing error must be named; and a journal holds what was done, nothing else."""
     answer = told.say(line)
     assert list(answer) == ["error"]
     assert said in answer["error"]
@@ -191,7 +191,7 @@ def test_garbage_is_told_and_not_recorded(told: _Told, line: bytes, said: str) -
 
 
 def test_commands_are_documented() -> None:
-    """Other people's nodes are written against docs/history.md."""
+    """Other people's nodes are written against docs/journal.md."""
     table = DOCUMENTED.read_text(encoding="utf-8").partition("## Commands")[2]
     table = table.partition("## ")[0]
     rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]

@@ -23,15 +23,15 @@ def test_payload_carries_its_counter_at_any_size(counter: int, size: int) -> Non
     size=st.integers(0, 300),
     publisher=st.builds(
         Publisher,
-        life=st.text("0123456789abcdef", min_size=1, max_size=16),
+        incarnation=st.text("0123456789abcdef", min_size=1, max_size=16),
         node=st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=60),
     ),
 )
 def test_payload_to_a_topic_of_others_tells_its_publisher(
     counter: int, size: int, publisher: Publisher
 ) -> None:
-    """Two publishers count alike, and so do two lives of one: a message must not be taken for
-    another's.
+    """Two publishers count alike, and so do two incarnations of one: a message must not be taken
+    for another's.
     """
     payload = numbered_payload(counter, size, publisher)
     assert (counter_of(payload), publisher_of(payload)) == (counter, publisher)

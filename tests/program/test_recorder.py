@@ -9,7 +9,7 @@ import pytest
 
 from spot import Event, HostUnreachable, Message, NoQuorum, QueueFull, View
 from spot.program.recorder import Recorder
-from spot.testbed.history import KINDS
+from spot.testbed.journal import KINDS
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 
 def test_recorder_writes_what_the_contract_says(tmp_path: Path) -> None:
-    """docs/history.md is what checkers and other people's nodes are written against."""
+    """docs/journal.md is what checkers and other people's nodes are written against."""
     path = tmp_path / "a.jsonl"
     recorder = Recorder(str(path))
     recorder.publish(1.25, "t", 7)
@@ -40,7 +40,10 @@ def test_recorder_writes_what_the_contract_says(tmp_path: Path) -> None:
     assert records[2].items() >= {"node": "b", "epoch": 99, "counter": 7}.items()
     assert records[3].items() >= {"missed": None, "counter": None}.items()
     assert "from" not in records[2]
-    assert records[4].items() >= {"counter": 7, "node": "b", "from": "c", "life": "1a2b"}.items()
+    assert (
+        records[4].items()
+        >= {"counter": 7, "node": "b", "from": "c", "incarnation": "1a2b"}.items()
+    )
     assert records[5].items() >= {"kind": "host_unreachable", "node": "b", "topics": ["t"]}.items()
     assert records[6] == {
         "kind": "link_down",
@@ -94,7 +97,7 @@ def test_recorder_takes_any_topic(tmp_path: Path) -> None:
 
 
 def test_recorder_reaches_the_disk_while_the_node_runs(tmp_path: Path) -> None:
-    """A node that is killed must leave all but the last moments of its history."""
+    """A node that is killed must leave all but the last moments of its journal."""
     path = tmp_path / "a.jsonl"
     recorder = Recorder(str(path))
     stopped = threading.Event()
@@ -112,7 +115,7 @@ def test_recorder_reaches_the_disk_while_the_node_runs(tmp_path: Path) -> None:
 
 
 def test_recorder_goes_on_after_a_line_that_was_cut(tmp_path: Path) -> None:
-    """After kill -9 the next life's first record must not be glued to half a line."""
+    """After kill -9 the next incarnation's first record must not be glued to half a line."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"kind":"publish","at":1.0}\n{"kind":"re')
     recorder = Recorder(str(path))
@@ -169,12 +172,12 @@ def test_recorder_is_cheap(tmp_path: Path) -> None:
 
 def test_recorder_names_the_file_that_it_cannot_open(tmp_path: Path) -> None:
     """A wrong path must be told as such at the start, not as a bare errno."""
-    with pytest.raises(OSError, match=r"history .*missing/a\.jsonl: No such file"):
+    with pytest.raises(OSError, match=r"journal .*missing/a\.jsonl: No such file"):
         Recorder(str(tmp_path / "missing" / "a.jsonl"))
 
 
 def test_recorder_remembers_what_happened_lately() -> None:
-    """The live view is made of it, with or without a history; single messages would fill it."""
+    """The live view is made of it, with or without a journal; single messages would fill it."""
     recorder = Recorder("none")
     recorder.record("start", node="a")
     recorder.event(Event("link_up", 1.0, node="b"))

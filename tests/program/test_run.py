@@ -71,15 +71,15 @@ def _records_of(path: Path, kind: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_node_leaves_cleanly_on_a_signal(number: signal.Signals, tmp_path: Path) -> None:
-    """`docker stop` and Ctrl-C must end it at once, with exit code 0 and a complete history."""
-    history = tmp_path / "a.jsonl"
+    """`docker stop` and Ctrl-C must end it at once, with exit code 0 and a complete journal."""
+    journal = tmp_path / "a.jsonl"
     control = tmp_path / "a.sock"
     with _node(
         SPOT_NODE_ID="a",
         SPOT_TOPICS="a:data",
         SPOT_SUBSCRIBE="a:data",
         SPOT_RATE="200",
-        SPOT_HISTORY=str(history),
+        SPOT_JOURNAL=str(journal),
         SPOT_CONTROL=str(control),
     ) as node:
         _wait(lambda: (ask_status(control) or {}).get("synced"), "the node is up")
@@ -90,7 +90,7 @@ def test_node_leaves_cleanly_on_a_signal(number: signal.Signals, tmp_path: Path)
         assert node.returncode == 0
     assert "Traceback" not in log
     assert not control.exists()
-    records = _records(history)
+    records = _records(journal)
     assert records[0]["kind"] == "start"
     assert records[-1]["kind"] == "closed"
     stop = next(record for record in records if record["kind"] == "stop")
@@ -101,7 +101,7 @@ def test_node_leaves_cleanly_on_a_signal(number: signal.Signals, tmp_path: Path)
     assert received == published[: len(received)]
 
 
-def test_node_prints_its_history_when_nobody_says_where_to(tmp_path: Path) -> None:
+def test_node_prints_its_journal_when_nobody_says_where_to(tmp_path: Path) -> None:
     """A person who tries `spot node` must see something happen."""
     with _node("--topics", "t", "--rate", "100", "--node-id", "a") as node:
         assert node.stdout is not None
@@ -113,10 +113,10 @@ def test_node_prints_its_history_when_nobody_says_where_to(tmp_path: Path) -> No
 def test_nodes_may_be_started_in_any_order(free_ports: int, tmp_path: Path) -> None:
     """Container starts race; a node whose peer isn't there yet waits for it, and says so."""
     control = tmp_path / "b.sock"
-    history = tmp_path / "b.jsonl"
+    journal = tmp_path / "b.jsonl"
     with _node(
         "--node-id", "b", "--cluster", f"tcp://127.0.0.1:{free_ports}", "--subscribe", "a:data",
-        "--control", str(control), "--history", str(history),
+        "--control", str(control), "--journal", str(journal),
     ) as early:  # fmt: skip
         _wait(lambda: ask_status(control), "b answers")
         waiting = _spot("node", "--check", "--control", str(control))
@@ -124,9 +124,9 @@ def test_nodes_may_be_started_in_any_order(free_ports: int, tmp_path: Path) -> N
         assert "not yet synchronised" in waiting.stdout
         with _node(
             "--node-id", "a", "--bind", f"tcp://127.0.0.1:{free_ports}",
-            "--topics", "a:data", "--rate", "50", "--history", "none",
+            "--topics", "a:data", "--rate", "50", "--journal", "none",
         ):  # fmt: skip
-            _wait(lambda: '"kind":"recv"' in history.read_text(), "b receives from a")
+            _wait(lambda: '"kind":"recv"' in journal.read_text(), "b receives from a")
             _wait(lambda: (ask_status(control) or {}).get("synced"), "b is synchronised")
             healthy = _spot("node", "--check", SPOT_CONTROL=str(control))
             assert healthy.returncode == 0, healthy
@@ -152,7 +152,7 @@ def test_program_runs_without_flags_and_without_what_they_need(tmp_path: Path) -
         "runpy.run_module('spot.program', run_name='__main__')"
     )
     control = tmp_path / "a.sock"
-    environment = _environment(SPOT_CONTROL=str(control), SPOT_HISTORY="none", SPOT_NODE_ID="a")
+    environment = _environment(SPOT_CONTROL=str(control), SPOT_JOURNAL="none", SPOT_NODE_ID="a")
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as node:
         _wait(lambda: (ask_status(control) or {}).get("synced"), "the node is up")
@@ -167,14 +167,14 @@ def test_program_runs_without_flags_and_without_what_they_need(tmp_path: Path) -
 
 
 def test_check_as_json_is_the_whole_status_document(tmp_path: Path) -> None:
-    """The testbed and other people's tools read it, field by field, from docs/history.md."""
+    """The testbed and other people's tools read it, field by field, from docs/journal.md."""
     control = tmp_path / "a.sock"
     with _node("--node-id", "a", "--topics", "t", "--control", str(control)):
         _wait(lambda: (ask_status(control) or {}).get("synced"), "the node is up")
         result = _spot("node", "--check", "--json", "--control", str(control))
     assert result.returncode == 0
     status = json.loads(result.stdout)
-    documented = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
+    documented = (ROOT / "docs" / "journal.md").read_text(encoding="utf-8")
     table = documented.partition("## The status document")[2].partition("## ")[0]
     assert set(status) == {
         name.strip("` ")
@@ -189,32 +189,32 @@ def test_node_publishes_to_a_topic_of_another_until_it_is_told_to_be_quiet(
     free_ports: int, tmp_path: Path
 ) -> None:
     """The last messages of a run can be judged only if nothing follows them."""
-    histories = {name: tmp_path / f"{name}.jsonl" for name in "ab"}
+    journals = {name: tmp_path / f"{name}.jsonl" for name in "ab"}
     control = tmp_path / "b.sock"
     with (
         _node(
             "--node-id", "a", "--bind", f"tcp://127.0.0.1:{free_ports}", "--topics", "x",
-            "--subscribe", "x", "--rate", "100", "--history", str(histories["a"]),
+            "--subscribe", "x", "--rate", "100", "--journal", str(journals["a"]),
         ),
         _node(
             "--node-id", "b", "--cluster", f"tcp://127.0.0.1:{free_ports}", "--publish", "x",
-            "--rate", "100", "--history", str(histories["b"]), "--control", str(control),
+            "--rate", "100", "--journal", str(journals["b"]), "--control", str(control),
         ),
     ):  # fmt: skip
 
         def heard() -> set[int]:
-            records = _records_of(histories["a"], "recv")
+            records = _records_of(journals["a"], "recv")
             return {record["counter"] for record in records if record.get("from") == "b"}
 
         _wait(heard, "a hears b")
         assert ask(control, b'{"do": "quiet"}', 10) == {"ok": True, "flushed": True}
         # The recorder writes ten times a second.
-        _wait(lambda: '"kind":"command"' in histories["b"].read_text(), "b records the command")
-        published = [r["counter"] for r in _records_of(histories["b"], "publish")]
+        _wait(lambda: '"kind":"command"' in journals["b"].read_text(), "b records the command")
+        published = [r["counter"] for r in _records_of(journals["b"], "publish")]
         _wait(lambda: set(published) <= heard(), "a has heard all that b published")
-        own = [r for r in _records_of(histories["a"], "recv") if "from" not in r]
+        own = [r for r in _records_of(journals["a"], "recv") if "from" not in r]
         assert own, "what the host publishes itself needs no name"
-    last = _records_of(histories["b"], "publish")[-1]["counter"]
+    last = _records_of(journals["b"], "publish")[-1]["counter"]
     assert last == published[-1], "it published after it had said that it was quiet"
 
 
@@ -224,7 +224,7 @@ def test_port_in_use_is_a_message_with_what_to_do() -> None:
         stranger.bind(("127.0.0.1", 0))
         stranger.listen()
         endpoint = f"tcp://127.0.0.1:{stranger.getsockname()[1]}"
-        result = _spot("node", "--bind", endpoint, "--history", "none")
+        result = _spot("node", "--bind", endpoint, "--journal", "none")
     assert result.returncode == 1
     assert endpoint in result.stderr
     assert "another port" in result.stderr
@@ -237,7 +237,7 @@ def test_port_in_use_is_a_message_with_what_to_do() -> None:
         (("--rate", "often"), {}, 2, "SPOT_RATE"),
         ((), {"SPOT_BIND": "5555"}, 2, "SPOT_BIND"),
         (("--topics", "a*"), {}, 2, "subscribe_pattern"),
-        (("--history", "/nonexistent/a.jsonl"), {}, 1, "history /nonexistent/a.jsonl"),
+        (("--journal", "/nonexistent/a.jsonl"), {}, 1, "journal /nonexistent/a.jsonl"),
         (("--control", "/nonexistent/a.sock"), {}, 1, "/nonexistent"),
         (("--json",), {}, 2, "--check"),
     ],
@@ -254,7 +254,7 @@ def test_wrong_settings_are_told_without_a_traceback(
 
 def test_log_as_json_is_one_document_a_line() -> None:
     """Log collectors take the lines as they are."""
-    with _node("--log-format", "json", "--history", "none", "--node-id", "a") as node:
+    with _node("--log-format", "json", "--journal", "none", "--node-id", "a") as node:
         assert node.stderr is not None
         line = json.loads(node.stderr.readline())
     assert line["level"] == "info"
@@ -263,8 +263,8 @@ def test_log_as_json_is_one_document_a_line() -> None:
 
 
 def test_thread_that_fails_ends_the_node(tmp_path: Path) -> None:
-    """A node that can't write its history any more must not look alive and healthy."""
-    with _node("--topics", "t", "--rate", "100", "--history", "/dev/full") as node:
+    """A node that can't write its journal any more must not look alive and healthy."""
+    with _node("--topics", "t", "--rate", "100", "--journal", "/dev/full") as node:
         _, log = node.communicate(timeout=30)
     assert node.returncode == 1
     assert "No space left" in log
@@ -279,7 +279,7 @@ def test_node_imports_nothing_of_the_testbed() -> None:
         "print(*sys.modules)"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", script, "node", "--bind", "tcp://127.0.0.1:0", "--history", "none"],
+        [sys.executable, "-c", script, "node", "--bind", "tcp://127.0.0.1:0", "--journal", "none"],
         env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

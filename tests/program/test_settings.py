@@ -1,7 +1,7 @@
 import pytest
 
 from spot import InvalidArgument
-from spot.program.settings import HISTORY_STDOUT, ProgramSettings
+from spot.program.settings import JOURNAL_STDOUT, ProgramSettings
 
 
 def test_settings_of_an_empty_environment_are_the_documented_defaults() -> None:
@@ -9,7 +9,7 @@ def test_settings_of_an_empty_environment_are_the_documented_defaults() -> None:
     settings = ProgramSettings.from_env({})
     assert settings.rate == 0
     assert settings.payload_bytes == 64
-    assert settings.history == HISTORY_STDOUT
+    assert settings.journal == JOURNAL_STDOUT
     assert settings.control is None
     assert settings.log_format == "text"
     assert settings.config.log_level == "info"
@@ -25,7 +25,7 @@ def test_settings_reach_both_the_node_and_the_program() -> None:
             "SPOT_RATE": "2.5",
             "SPOT_PUBLISH": "z, w",
             "SPOT_PAYLOAD_BYTES": "9",
-            "SPOT_HISTORY": "a.jsonl",
+            "SPOT_JOURNAL": "a.jsonl",
             "SPOT_CONTROL": "a.sock",
             "SPOT_LOG_FORMAT": "json",
         }
@@ -34,7 +34,7 @@ def test_settings_reach_both_the_node_and_the_program() -> None:
     assert settings.config.topics == ("x", "y")
     assert settings.config.log_level == "debug"
     assert (settings.rate, settings.payload_bytes) == (2.5, 9)
-    assert (settings.history, settings.control) == ("a.jsonl", "a.sock")
+    assert (settings.journal, settings.control) == ("a.jsonl", "a.sock")
     assert settings.publish == ("z", "w")
     assert settings.log_format == "json"
 

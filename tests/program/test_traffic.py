@@ -64,7 +64,7 @@ def _publish(
 
 
 def test_traffic_numbers_every_topic_from_one() -> None:
-    """Loss is found by counters alone, so they must begin and go on as docs/history.md says."""
+    """Loss is found by counters alone, so they must begin and go on as docs/journal.md says."""
     node = _Node(last=3)
     records = _publish(node, rate=10_000, topics=("t", "u"))
     expected = [("publish", topic, counter) for counter in (1, 2, 3) for topic in ("t", "u")]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spot.core.membership.dial import Dial
-from spot.core.membership.liveness import LATE_S
+from spot.core.membership.dials import Dial
+from spot.core.membership.timing import LATE_S
 from tests.simulation.node import Node
 from tests.simulation.oracle import target_of
 
@@ -78,7 +78,7 @@ class Deadlines:
         dials = [*_dials(nodes[0], other), *_dials(nodes[1], one)]
         if not dials or any(dial.link is not None for dial in dials):
             return
-        if other in nodes[0].core.removed or one in nodes[1].core.removed:
+        if other in nodes[0].core.handshake.removed or one in nodes[1].core.handshake.removed:
             return
         within = max(0.0, min(dial.due for dial in dials) - world.network.now) + RECONNECT_S
         within += 8 * wires[0].latency + 4 * sum(node.lag for node in nodes)
@@ -96,4 +96,6 @@ class Deadlines:
 
 
 def _dials(node: Node, peer: str) -> list[Dial]:
-    return [dial for dial in node.core.dials.values() if target_of(dial.endpoint) == peer]
+    return [
+        dial for dial in node.core.dials.by_endpoint.values() if target_of(dial.endpoint) == peer
+    ]

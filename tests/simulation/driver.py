@@ -1,33 +1,47 @@
-"""Runs the real core on the simulated network, by the rules of spot/runtime/event_loop.py."""
+"""Runs the event loop of real nodes, spot/runtime/event_loop.py, on the simulated network.
+
+What differs from the driver of real nodes: no thread ever waits for another, and time passes only
+between turns. A host takes a turn when its poll ends: when its transport has something, when the
+time that the loop gave has come, or when the loop woke it. Nothing else makes it look.
+"""
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable, Iterable
 from random import Random
 
-from spot.core.membership.liveness import greeting_timeout, lateness
+from spot.core.membership.timing import greeting_timeout
 from spot.core.node import NodeCore
+from spot.message import Event
+from spot.runtime.event_loop import EventLoop
+from spot.runtime.publish_buffers import PublishBuffers
+from spot.runtime.resolver import Answer, Resolved
 from tests.simulation.connections import End, Frame
 from tests.simulation.network import Network
 from tests.simulation.oracle import Oracle, target_of
 from tests.simulation.plan import NodePlan
+from tests.simulation.transport import SimulatedTransport
 
-FRAMES_PER_TURN = 64
 TIMER_S = 0.0005
-"""Timers are rounded up to milliseconds."""
+"""Polls count in milliseconds, and end late rather than early."""
+TURN_S = 0.005
+"""How long a turn takes that stops before all is read."""
+ARMED_NAP_S = 0.0003
+"""The I/O thread looks so long after it was armed."""
 LATE_INPUT_S = 0.002
-HANGUP_DROPS = 0.3
-"""How often what was sent just before a hang-up does not leave any more."""
 
 
 class Driver:
     """A host of the network that runs one NodeCore at a time.
 
     ``frozen`` is a process that is stopped; ``held`` one in a call that keeps the interpreter:
-    its sockets work, nobody looks.
+    its sockets work, nobody looks. ``leads`` says that the application waits in a call, and polls
+    itself; else the I/O thread does.
     """
 
     core: NodeCore
+    loop: EventLoop
+    buffers: PublishBuffers
 
     def __init__(self, network: Network, oracle: Oracle, plan: NodePlan, random: Random) -> None:
         self.network = network
@@ -43,26 +57,37 @@ class Driver:
         self.life = 0
         self.sndhwm_max = plan.config.sndhwm
         self.rcvhwm_max = plan.config.rcvhwm
-        self._patience = greeting_timeout(plan.config.peer_timeout) + 1
         self.rearm()
 
     def rearm(self) -> None:
         """Nothing of a former life is left."""
-        self.ends: dict[bytes, End] = {}
-        self._dialled: dict[str, bytes] = {}
-        self._frames: deque[tuple[bytes, Frame]] = deque()
-        self._endings: list[tuple[bytes, str]] = []
-        self._unsent: list[bytes] = []
-        self._late_frames: deque[tuple[bytes, Frame]] | None = None
-        self._late_endings: list[tuple[bytes, str]] | None = None
-        self._counted: dict[bytes, float] = {}
-        self._unproved: dict[bytes, float] = {}
+        patience = greeting_timeout(self.plan.config.peer_timeout) + 1
+        self.transport = SimulatedTransport(self.network, self, patience, self.random)
+        self.io_polls = False
+        self._in_turn = False
+        self._is_woken = False
+        self._is_looking_up = False
         self._timer_at = 0.0
-        self._woken = False
+
+    def run(self, core: NodeCore) -> None:
+        """Begins a life with a core that is new."""
+        self.core = core
+        self.buffers = PublishBuffers(core, self)
+        self.loop = EventLoop(
+            core, self.transport, lambda: self.network.now, self, self.buffers, self, self
+        )
+
+    @property
+    def ends(self) -> dict[bytes, End]:
+        return self.transport.ends
 
     @property
     def is_still(self) -> bool:
         return self.frozen or self.held or not self.listening
+
+    @property
+    def leads(self) -> bool:
+        raise NotImplementedError
 
     def use(self) -> None:
         """Anything may have happened: the application goes on."""
@@ -74,197 +99,136 @@ class Driver:
         self.held = False
         if not self.listening:
             return
-        if not late_input:
-            self.serve()
-            return
-        frames, self._frames = self._frames, deque()
-        endings, self._endings = self._endings, []
-        self.serve()
-        self._late_frames, self._late_endings = frames, endings
+        if late_input:
+            self.transport.withhold()
+            self._later(LATE_INPUT_S, self._release)
+        self.take_turn()
 
-        def arrive() -> None:
-            if self._late_frames is frames:
-                self._frames, self._endings = frames, endings
-                self._late_frames = self._late_endings = None
-                self.wake()
+    def _release(self) -> None:
+        self.transport.release()
+        self._look()
 
-        self.network.at(self.network.now + LATE_INPUT_S, arrive)
+    def _later(self, seconds: float, what: Callable[[], None]) -> None:
+        """Does something later, in this life."""
+        life = self.life
+
+        def do() -> None:
+            if self.life == life and self.listening:
+                what()
+
+        self.network.at(self.network.now + seconds, do)
 
     # The host's side of the network
 
     def accepted(self, end: End) -> None:
-        self.ends[end.conn] = end
-        self._unproved[end.conn] = self.network.now + self._patience
+        self.transport.accepted(end)
+        self._look()
 
     def arrived(self, conn: bytes, frame: Frame) -> None:
-        if not self.listening:
-            return
-        if self._late_frames is not None:
-            self._late_frames.append((conn, frame))
-        else:
-            self._frames.append((conn, frame))
-            self.wake()
+        if self.listening:
+            self.transport.arrived(conn, frame)
+            self._look()
+
+    def flooded(self, conn: bytes, frame: Frame) -> None:
+        """From now on there is always one more of this frame to read, until the connection ends."""
+        if self.listening:
+            self.transport.flood(conn, frame)
+            self._look()
 
     def ended(self, conn: bytes, why: str) -> None:
-        if not self.listening:
-            return
-        if self._late_endings is not None:
-            self._late_endings.append((conn, why))
-        else:
-            self._endings.append((conn, why))
-            self.wake()
+        if self.listening:
+            self.transport.has_ended(conn, why)
+            self._look()
 
-    # The driver
+    # What the loop needs: a waker, the I/O thread, a resolver, a sink of events
 
     def wake(self) -> None:
-        if self.is_still or self._woken:
+        if not self._is_woken:
+            self._is_woken = True
+            if not self._in_turn:
+                self._later(0.0, self._look)
+
+    def tell_progress(self) -> None:
+        if self.leads and not self._in_turn:
+            self.wake()
+
+    def wake_io_thread(self) -> None:
+        self._later(ARMED_NAP_S, self._flush_armed)
+
+    def _flush_armed(self) -> None:
+        if self.is_still:
+            self._later(ARMED_NAP_S, self._flush_armed)
+            return
+        self.buffers.armed = False
+        if self.buffers.dirty:
+            self.loop.flush()
+
+    def resolve(self, endpoint: str, answer: Answer) -> Resolved:
+        return Resolved(f"{target_of(endpoint)}:{endpoint.rpartition(':')[2]}")
+
+    def tell(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.oracle.happened(self, event)
+
+    # Turns
+
+    def _look(self) -> None:
+        """The poll may have ended: a host that is starved notices later."""
+        if self.is_still or self._is_looking_up:
             return
         if not self.lag:
-            self.serve()
+            self._end_poll()
             return
-        self._woken = True
-        life = self.life
-        delay = self.lag * self.random.random()
+        self._is_looking_up = True
+        self._later(self.lag * self.random.random(), self._look_up)
 
-        def wake_up() -> None:
-            if self.life == life and self.listening:
-                self._woken = False
-                if not self.is_still:
-                    self.serve()
+    def _look_up(self) -> None:
+        self._is_looking_up = False
+        if not self.is_still:
+            self._end_poll()
 
-        self.network.at(self.network.now + delay, wake_up)
+    def _end_poll(self) -> None:
+        due = self.network.now >= self.loop.poll_until
+        if due or self._is_woken or self.transport.is_ready:
+            self.take_turn()
 
-    def serve(self) -> None:
-        cluster = self.core
-        now = self.network.now
-        left = FRAMES_PER_TURN
-        while True:
-            while left and self._frames:
-                conn, frame = self._frames.popleft()
-                if conn in self.ends:
-                    cluster.frame(conn, frame, now)
-                left -= 1
-            if left:
-                self._lose_unsent(now)
-                endings, self._endings = self._endings, []
-                for conn, _ in endings:
-                    self.forget(conn)
-                for conn, why in endings:
-                    cluster.lost(conn, why, now)
-                    self.oracle.check_forgotten(self, conn)
-            if now >= cluster.deadline:
-                late = lateness(cluster.deadline, now)
-                for conn in cluster.quiet(now):
-                    if self._progressed(conn):
-                        cluster.alive(conn, now)
-                cluster.tick(now)
-                if late:
-                    for conn, until in self._unproved.items():
-                        self._unproved[conn] = min(now + self._patience, until + late)
-                else:
-                    self._end_strangers()
-            self._carry_out()
-            if not left:
-                left = FRAMES_PER_TURN
-            elif not self._frames:
-                break
-        self._set_timer()
+    def take_turn(self) -> None:
+        """A turn as Driver takes it in spot/runtime, and the application's part in it."""
+        self._in_turn = True
+        self._is_woken = False
+        readable, monitor = self.transport.poll()
+        self.loop.after_poll(readable=readable, monitor=monitor, lead=self.leads)
         self.use()
-
-    def _lose_unsent(self, now: float) -> None:
-        """What the peers had sent before their end has been read."""
-        unsent, self._unsent = self._unsent, []
-        for conn in unsent:
-            self.core.lost(conn, "closed", now)
+        while self.leads and not self._is_woken and self.loop.before_poll():
+            self.use()
+        self._in_turn = False
+        self.oracle.check_queues(self)
+        if self.transport.is_read:
+            for conn in self.transport.told_ended:
+                self.oracle.check_forgotten(self, conn)
+            self.transport.told_ended.clear()
+        self.loop.begin_poll()
+        if self._is_woken:
+            self._later(TURN_S, self._look)
+        self._set_timer()
 
     def act(self) -> None:
-        self._carry_out()
-        self._set_timer()
-
-    def _carry_out(self) -> None:
-        cluster = self.core
-        effects = cluster.effects
-        now = self.network.now
-        while effects.touched or effects.sends or effects.dials or effects.hangups:
-            for conn, frame in cluster.take_sends(now):
-                end = self.ends.get(conn)
-                if end is None or not self.network.send(end, frame):
-                    self._unsent.append(conn)
-            if not self._frames:
-                self._lose_unsent(now)
-            hangups, effects.hangups = effects.hangups, []
-            for conn in hangups:
-                self.forget(conn)
-            dials, effects.dials = effects.dials, []
-            for conn, endpoint in dials:
-                self._dial(conn, endpoint)
-        events = effects.events
-        if events:
-            effects.events = []
-            for event in events:
-                self.oracle.happened(self, event)
-        effects.strangers.clear()
-        effects.rerouted = False
+        """A call of the application has changed the core."""
+        self.loop.act()
         self.oracle.check_queues(self)
 
-    def _dial(self, conn: bytes, endpoint: str) -> None:
-        target = target_of(endpoint)
-        address = f"{target}:{endpoint.rpartition(':')[2]}"
-        other = self._dialled.get(address)
-        now = self.network.now
-        if other is not None:
-            self.core.same(conn, other, now)
-            return
-        self._dialled[address] = conn
-        self.ends[conn] = self.network.dial(self, conn, target)
-        self.core.made(conn, now)
-
-    def forget(self, conn: bytes) -> None:
-        """Nothing more is wanted of a connection; one that was dialled ends."""
-        end = self.ends.pop(conn, None)
-        self._counted.pop(conn, None)
-        self._unproved.pop(conn, None)
-        for address, dialled in self._dialled.items():
-            if dialled == conn:
-                del self._dialled[address]
-                assert end is not None
-                self.network.close(end, drop_unsent=self.random.random() < HANGUP_DROPS)
-                break
-
-    def _end_strangers(self) -> None:
-        """Ends connections that were accepted and did not become links in time."""
-        now = self.network.now
-        for conn in [conn for conn, until in self._unproved.items() if until <= now]:
-            del self._unproved[conn]
-            end = self.ends.get(conn)
-            if end is not None and end.open and not self.core.is_link(conn):
-                self.network.close(end)
-                self._endings.append((conn, "closed"))
-
-    def _progressed(self, conn: bytes) -> bool:
-        end = self.ends.get(conn)
-        if end is None:
-            return False
-        received = self.network.received(end)
-        before = self._counted.get(conn)
-        self._counted[conn] = received
-        # What had come of a frame when its wire died is not counted any more: that is no news.
-        return before is not None and received > before
-
     def _set_timer(self) -> None:
-        deadline = self.core.deadline
+        until = self.loop.poll_until
         now = self.network.now
-        if now < self._timer_at <= deadline + TIMER_S or self.is_still:
+        if now < self._timer_at <= until + TIMER_S or self.is_still:
             return
-        self._timer_at = max(deadline, now) + TIMER_S
-        life = self.life
+        self._timer_at = max(until, now) + TIMER_S
+        self._later(self._timer_at - now, self._ring)
 
-        def ring() -> None:
-            if self.life != life or self.is_still:
-                return
-            if self.network.now >= self.core.deadline:
-                self.wake()
-            else:
-                self._set_timer()
-
-        self.network.at(self._timer_at, ring)
+    def _ring(self) -> None:
+        if self.is_still:
+            return
+        if self.network.now >= self.loop.poll_until:
+            self._look()
+        else:
+            self._set_timer()

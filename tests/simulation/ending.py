@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from spot.core.membership.liveness import greeting_timeout
+from spot.core.membership.timing import greeting_timeout
 from tests.simulation.node import Node
 from tests.simulation.oracle import target_of
 from tests.simulation.relays import reached_by
@@ -50,7 +50,7 @@ class Ending:
         self._wait(self._views.lacking, self._stable + 2 * STEP_S)
         self._synchronise()
         for node in self._nodes:
-            for topic in list(node.core.traffic.registry.local):
+            for topic in list(node.core.registry.local):
                 node.publish(topic, 1, 0)
                 self._network.run(self._network.now + STEP_S)
                 self._wait(self._unsent, QUIET_S)
@@ -77,8 +77,8 @@ class Ending:
 
     def _moved(self) -> int:
         """How many messages have come somewhere, be it to be dropped."""
-        links = [link for node in self._nodes for link in node.core.nodes.values()]
-        arrived = sum(flow.consumed_msgs for link in links for flow in (link, link.publishes))
+        links = [link for node in self._nodes for link in node.core.links.by_node.values()]
+        arrived = sum(flow.consumed_msgs for link in links for flow in link.flows)
         return arrived + self._oracle.counts["messages"]
 
     def _unsent(self) -> Lack | None:
@@ -86,13 +86,14 @@ class Ending:
         for node in self._nodes:
             if node.blocked is not None:
                 return node.name, f"waits for room to publish to {node.blocked.topic}"
-            if node.core.traffic.inbox.items:
+            if node.core.inbox.items:
                 return node.name, "has not taken all that came"
-            for host, outboxes in node.core.traffic.outboxes.items():
+            for host, outboxes in node.core.remote.outboxes.items():
                 if any(outbox.unsettled for outbox in outboxes.values()):
                     return node.name, f"does not know what {host} did with its publishes"
-            for link in node.core.nodes.values():
-                if link.has_unsent or link.ingress:
+            unsent = node.core.unsent()
+            for link in node.core.links.by_node.values():
+                if link in unsent or link in node.core.ingress.waiting:
                     return node.name, f"has something waiting for {link.node}"
                 if any(cell.rate for cell in node.ends[link.conn].flight):
                     return node.name, f"has messages on their slow way to {link.node}"
@@ -114,23 +115,25 @@ class Ending:
                 if lack:
                     return node.name, lack
         for node in self._nodes:
-            for dial in node.core.dials.values():
+            for dial in node.core.dials.by_endpoint.values():
                 if not dial.is_linked and target_of(dial.endpoint) != node.name:
                     return node.name, f"has no link by way of {dial.endpoint}"
         return None
 
     def _not_in_force(self, node: Node, host: Node) -> str:
-        hosted = host.core.traffic.registry.local
+        hosted = host.core.registry.local
         known = {
             topic
-            for topic, hosts in node.core.traffic.registry.remote.items()
+            for topic, hosts in node.core.registry.remote.items()
             if host.name in hosts and hosts[host.name].link is not None
         }
         if known != set(hosted):
             return f"knows {sorted(known)} of {host.name}, which hosts {sorted(hosted)}"
         life = self._oracle.lives[node.name]
         for name, topic in hosted.items():
-            fed = sum(link.node == node.name for link in topic.links)
+            fed = sum(
+                each.link is not None and each.link.node == node.name for each in topic.subscribers
+            )
             passes_on = node.plan.config.relay and fed == 1
             if fed != life.wants(name) and not passes_on:
                 return f"is fed {fed} times with {name} of {host.name}"
@@ -144,18 +147,18 @@ class Ending:
                 raise self._oracle.fail(one, f"has {whole} connections with {other}")
 
     def _synchronise(self) -> None:
-        syncs = [node.core.start_sync() for node in self._nodes]
+        syncs = [node.core.barriers.start_sync() for node in self._nodes]
         for node in self._nodes:
             node.act()
         self._network.run(self._network.now + SYNC_S + 4 * self._lag)
         for node, sync in zip(self._nodes, syncs, strict=True):
-            answers, missing = node.core.sync_answers(sync)
-            node.core.end_sync(sync)
+            answers, missing = node.core.barriers.answers(sync)
+            node.core.barriers.end_sync(sync)
             if missing:
                 raise self._oracle.fail(node.name, f"cluster_sync lacks the answer of {missing[0]}")
             for endpoint, topics in answers.items():
                 host = self._by_name[target_of(endpoint)]
-                hosted = set(host.core.traffic.registry.local)
+                hosted = set(host.core.registry.local)
                 more = topics - hosted
                 if not hosted <= topics or (more and not host.plan.config.relay):
                     raise self._oracle.fail(
@@ -168,7 +171,7 @@ class Ending:
         reached = reached_by(node, self._by_name)
         hosts = [node, *(self._by_name[name] for name in reached)]
         for host in hosts:
-            for topic, hosted in host.core.traffic.registry.local.items():
+            for topic, hosted in host.core.registry.local.items():
                 if not life.wants(topic) or self._oracle.several_hosts(topic):
                     continue
                 stream = self._oracle.streams[topic, host.name, hosted.epoch]

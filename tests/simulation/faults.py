@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RESTART_S = 0.1
 ADD_S = 0.1
+FLOOD_FRAME = (b"\xff" * 40,)
 
 
 class Stranger:
@@ -86,7 +87,7 @@ class Faults:
         if not node.listening:
             return
         node.frozen = node.held = False
-        peers = list(node.core.nodes)
+        peers = list(node.core.links.by_node)
         node.stop()
         if silent:
             for peer in peers:
@@ -119,7 +120,7 @@ class Faults:
             return
         node.frozen, node.held = frozen, not frozen
         connections = self._disturb(node, lasts)
-        for peer in list(node.core.nodes):
+        for peer in list(node.core.links.by_node):
             self._deadlines.expect_noticed(peer, name, lasts)
 
         def go_on() -> None:
@@ -212,7 +213,7 @@ class Faults:
             self._disturb_pair(one, other)
             for endpoint in endpoints:
                 again.add_peer(endpoint)
-            again.core.readmit(other)
+            again.core.peers.readmit(other)
 
         self._world.later(lasts, add)
 
@@ -229,3 +230,14 @@ class Faults:
             self._network.send(end, (part,) * random.randint(1, 2))
         if random.random() < 0.5:
             self._world.later(random.uniform(0, 2), lambda: self._network.close(end))
+
+    def flood(self, name: str, lasts: float) -> None:
+        """Somebody who speaks no SPOT sends without end, and faster than the node reads."""
+        end = self._network.dial(Stranger(f"flood-{name}"), b"\x01", name)
+
+        def begin() -> None:
+            if end.peer is not None:
+                self._world.nodes[name].flooded(end.peer.conn, FLOOD_FRAME)
+                self._world.later(lasts, lambda: self._network.close(end))
+
+        self._world.later(ADD_S, begin)

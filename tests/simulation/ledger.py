@@ -7,9 +7,9 @@ from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from spot.core.data.inbox import Delivery
+from spot.core.data.inbox import Delivery, MultiDelivery, Notice
 from spot.core.link import Link
-from spot.core.topics.registry import HostedTopic
+from spot.core.topics.hosted_topic import HostedTopic
 from spot.message import Message
 from tests.simulation.connections import Connection
 from tests.simulation.life import TOLD_S, Life, Reader, Stream, matches
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from tests.simulation.node import Node
 
 
-class Violation(Exception):
-    """A guarantee did not hold. ``trace`` is what happened before, if it was recorded."""
+class Violation(BaseException):
+    """A guarantee did not hold. ``trace`` is what happened before, if it was recorded.
+
+    No Exception: the event loop would take it for a frame that the core can't handle.
+    """
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -92,9 +95,9 @@ class Ledger:
             if life.name == stream.node:
                 found[life] = Connection()
             elif seen is not None and seen.connection is not None:
-                link = host.core.nodes.get(life.name)
+                link = host.core.links.by_node.get(life.name)
                 # News of topics keep their place behind messages; a goodbye doesn't.
-                at_once = stream.ended == "left" or (link is not None and not link.out)
+                at_once = stream.ended == "left" or (link is not None and not link.data.out)
                 if at_once and seen.since < self.network.now - TOLD_S:
                     found[life] = seen.connection
         return found
@@ -102,8 +105,8 @@ class Ledger:
     def subscribed(self, node: Node, name: str) -> None:
         life = self.lives[node.name]
         self.note(node.name, f"subscribes to {name}")
-        inbox = node.core.traffic.inbox.items
-        waiting = [item for item in inbox if isinstance(item, Delivery)]
+        inbox = node.core.inbox.items
+        waiting = [item for item in inbox if not isinstance(item, Notice)]
         topics = {message.topic for delivery in waiting for message in delivery.messages()}
         topics |= life.readers.keys()
         known = {topic for topic in topics if life.wants(topic)}
@@ -155,9 +158,9 @@ class Ledger:
             self.unordered[payload] = topic
         if host != node.name:
             known = self.lives.get(host)
-            remote = node.core.traffic.registry.host_of(topic)
+            remote = node.core.registry.host_of(topic)
             if known is not None and (
-                remote is None or remote.incarnation != known.node.core.me.incarnation
+                remote is None or remote.incarnation != known.node.core.handshake.me.incarnation
             ):
                 known = None
             self.lives[node.name].published |= dict.fromkeys(payloads, known)
@@ -183,10 +186,10 @@ class Ledger:
         self.counts["ordered"] += len(payloads)
 
     def kept(self, node: Node, hosted: HostedTopic, count: int) -> None:
-        """A host has ordered so many messages: does its history hold them?"""
+        """A host has ordered so many messages: does its replay buffer hold them?"""
         stream = self.streams[hosted.name, node.name, hosted.epoch]
         for sequence in range(hosted.head - count + 1, hosted.head + 1):
-            chunk = hosted.history.find(sequence)
+            chunk = hosted.buffer.find(sequence)
             if (chunk is None or chunk.first > sequence) and sequence > stream.dropped:
                 stream.unkept.add(sequence)
 
@@ -196,7 +199,7 @@ class Ledger:
 
     # Receiving
 
-    def received(self, node: Node, delivery: Delivery) -> None:
+    def received(self, node: Node, delivery: Delivery | MultiDelivery) -> None:
         """``recv`` hands out a delivery."""
         life = self.lives[node.name]
         self.check_place(life, delivery.link)
@@ -217,7 +220,7 @@ class Ledger:
         """Whether a message of a link may come now, before or after the notice of its loss."""
         raise NotImplementedError
 
-    def _receive(self, life: Life, message: Message, delivery: Delivery) -> None:
+    def _receive(self, life: Life, message: Message, delivery: Delivery | MultiDelivery) -> None:
         topic, data, seq, missed, host, epoch = message
         stream = self.streams.get((topic, host, epoch))
         if stream is None or not 0 < seq <= len(stream.payloads):
@@ -415,7 +418,7 @@ class Ledger:
                 and not any(stream.ended for stream in host.streams if stream.topic == topic)
             ):
                 raise self.fail(life.name, f"{short(payload)} was lost, its host never restarted")
-        unknown = life.node.core.traffic.counters.publish_unknown
+        unknown = life.node.core.counters.publish_unknown
         if len(lost) > unknown:
             raise self.fail(
                 life.name,
@@ -435,5 +438,5 @@ def short(payload: bytes) -> str:
     return payload[:24].decode(errors="replace").rstrip(". ")
 
 
-def _is_of(delivery: Delivery, topic: str) -> bool:
+def _is_of(delivery: Delivery | MultiDelivery, topic: str) -> bool:
     return any(message.topic == topic for message in delivery.messages())

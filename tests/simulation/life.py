@@ -8,7 +8,7 @@ from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING
 
-from spot.core.data.inbox import Delivery
+from spot.core.data.inbox import Delivery, MultiDelivery
 from spot.core.link import Link
 from tests.simulation.connections import LEAVE, Connection
 
@@ -117,8 +117,8 @@ class Reader:
         self.fresh = True
         self.since = self.left = self.oldest = since
         self.in_force: dict[str, float] = {}
-        self.stale: list[Delivery] = []
-        self.turns: list[Delivery] = []
+        self.stale: list[Delivery | MultiDelivery] = []
+        self.turns: list[Delivery | MultiDelivery] = []
 
 
 class Seen:

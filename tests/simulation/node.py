@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from spot.core.data.inbox import Delivery, Notice
-from spot.core.data.replay_buffer import History
+from spot.core.data.inbox import Delivery, MultiDelivery, Notice
 from spot.core.link import Link
 from spot.core.node import NodeCore
-from spot.core.topics.registry import HostedTopic
+from spot.core.topics.hosted_topic import HostedTopic
+from spot.runtime.publish_buffers import PublishBuffer
 from tests.simulation.connections import LEAVE
 from tests.simulation.driver import Driver
 from tests.simulation.network import Network
@@ -55,7 +55,7 @@ class Node(Driver):
         self.published = 0
         self._is_together = False
         self._tune = tune
-        self.taken: Delivery | None = None
+        self.taken: Delivery | MultiDelivery | None = None
         self.blocked: Blocked | None = None
         self.confirming: dict[int, tuple[Link, str]] = {}
 
@@ -75,17 +75,18 @@ class Node(Driver):
         self.closing = False
         self.off = self.frozen = self.held = False
         wall = self.wall()
-        self.core = NodeCore(
-            self.plan.config,
-            self.name,
-            wall,
-            now,
-            self.random.random,
-            lambda: self.random.getrandbits(63) | 1,
+        self.run(
+            NodeCore(
+                self.plan.config,
+                self.name,
+                wall,
+                now,
+                self.random.random,
+                lambda: self.random.getrandbits(63) | 1,
+            )
         )
-        traffic = self.core.traffic
-        order = traffic.publish
-        order_together = traffic.publish_together
+        order = self.core.hosting.publish
+        order_together = self.core.hosting.publish_across
 
         def publish(topic: HostedTopic, payloads: Sequence[bytes]) -> None:
             if self._is_together:
@@ -106,34 +107,36 @@ class Node(Driver):
             self._is_together = True
             room = order_together(topics, payloads)
             self._is_together = False
+            if room > min(map(self.core.hosting.room, by_topic)):
+                raise self.oracle.fail(self.name, f"says there is room for {room} more")
             for topic, own in by_topic.items():
                 self.oracle.kept(self, topic, len(own))
             return room
 
-        drop = traffic._drop_oldest
+        drop = self.core.replay._drop_oldest
 
-        def drop_oldest(history: History) -> None:
-            if not history.topic.is_relayed:
+        def drop_oldest(topic: HostedTopic) -> None:
+            if topic.upstream is None:
                 # What a relay drops, the host has.
-                self.oracle.dropped(self, history.topic, history.oldest.last)
-            drop(history)
+                self.oracle.dropped(self, topic, topic.buffer.oldest.last)
+            drop(topic)
 
         # The oracle sees each message at the moment when it gets its place in the order, and when
         # history drops it.
-        traffic.publish = publish  # type: ignore[method-assign]
-        traffic.publish_together = publish_together  # type: ignore[method-assign]
-        traffic._drop_oldest = drop_oldest  # type: ignore[method-assign]
+        self.core.hosting.publish = publish  # type: ignore[method-assign]
+        self.core.hosting.publish_across = publish_together  # type: ignore[method-assign]
+        self.core.replay._drop_oldest = drop_oldest  # type: ignore[method-assign]
         self.oracle.started(self)
         if self._tune is not None:
             self._tune(self)
         for topic in self.plan.topics:
             self.create(topic)
         for endpoint in self.plan.peers:
-            self.core.add_peer(endpoint, now)
+            self.core.peers.add(endpoint, now)
         for name in self.plan.names:
             self.oracle.subscribed(self, name)
-            self.core.subscribe(name, pattern="*" in name)
-        self.serve()
+            self.core.announcer.subscribe(name, pattern="*" in name)
+        self.take_turn()
 
     def wall(self) -> int:
         return WALL_NS + int(self.network.now * 1e9)
@@ -159,8 +162,7 @@ class Node(Driver):
         if self.is_still:
             self.network.at(self.network.now + RETRY_S, lambda: self._drain(life, until))
             return
-        links = self.core.nodes
-        if any(link.has_unsent for link in links.values()) and self.network.now < until:
+        if self.core.unsent() and self.network.now < until:
             self.network.at(self.network.now + RETRY_S, lambda: self._drain(life, until))
             return
         for connection in self.network.connections_of(self.name):
@@ -173,13 +175,17 @@ class Node(Driver):
     def _depart(self, life: int, until: float) -> None:
         if self.life != life or not self.listening:
             return
-        if self.is_still or (self.core.nodes and self.network.now < until):
+        if self.is_still or (self.core.links.by_node and self.network.now < until):
             self.network.at(self.network.now + RETRY_S / 4, lambda: self._depart(life, until))
             return
         self.stop()
         self.network.crash(self, LEAVE, drop=False)
 
     # The application
+
+    @property
+    def leads(self) -> bool:
+        return self.plan.leads and self.taking and not self.closing
 
     def use(self) -> None:
         """Goes on with what the application was doing, after anything happened."""
@@ -194,15 +200,15 @@ class Node(Driver):
 
     def take_all(self) -> None:
         """Takes what there is, as ``recv`` does."""
-        inbox = self.core.traffic.inbox
+        inbox = self.core.inbox
         if self.taken is None and not inbox.items:
             return
         now = self.network.now
         while True:
             if self.taken is not None:
                 taken, self.taken = self.taken, None
-                self.core.traffic.taken(taken, now)
-            item = self.core.traffic.take()
+                self.core.taken(taken, now)
+            item = self.core.take()
             if item is None:
                 break
             if isinstance(item, Notice):
@@ -214,38 +220,38 @@ class Node(Driver):
 
     def create(self, topic: str) -> bool:
         """Hosts a topic, unless a node that is up does (EEXIST)."""
-        registry = self.core.traffic.registry
+        registry = self.core.registry
         if topic in registry.local or any(
             host.link is not None for host in registry.remote.get(topic, {}).values()
         ):
             return False
-        hosted = self.core.create_topic(topic, self.wall())
+        hosted = self.core.announcer.create_topic(topic, self.wall())
         self.oracle.created(self, hosted)
         self.act()
         return True
 
     def destroy(self, topic: str) -> None:
-        hosted = self.core.traffic.registry.local.get(topic)
+        hosted = self.core.registry.local.get(topic)
         if hosted is None:
             return
         self.oracle.destroyed(self, hosted)
-        self.core.destroy_topic(hosted, self.network.now)
+        self.core.announcer.destroy_topic(hosted, self.network.now)
         self.act()
 
     def subscribe(self, name: str, last: int) -> None:
         self.oracle.subscribed(self, name)
         cluster = self.core
-        if cluster.subscribe(name, pattern="*" in name, last=last):
-            for link in cluster.nodes.values():
-                self.confirming[cluster.ping(link)] = (link, name)
+        if cluster.announcer.subscribe(name, pattern="*" in name, last=last):
+            for link in cluster.links.by_node.values():
+                self.confirming[cluster.barriers.ping(link)] = (link, name)
         self.act()
 
     def _confirm(self) -> None:
         """Subscriptions are in force at a host when the ping that followed them was answered."""
         cluster = self.core
-        for nonce in [nonce for nonce in self.confirming if nonce not in cluster.pings]:
+        for nonce in [nonce for nonce in self.confirming if nonce not in cluster.barriers.pings]:
             link, name = self.confirming.pop(nonce)
-            if cluster.nodes.get(link.node) is link:
+            if cluster.links.by_node.get(link.node) is link:
                 self.oracle.confirmed(self, name, link.node)
 
     def unsubscribe(self, name: str) -> None:
@@ -254,21 +260,21 @@ class Node(Driver):
         self.confirming = {
             nonce: asked for nonce, asked in self.confirming.items() if asked[1] != name
         }
-        self.core.unsubscribe(name, pattern="*" in name)
+        self.core.announcer.unsubscribe(name, pattern="*" in name)
         self.act()
 
     def add_peer(self, endpoint: str) -> None:
-        if endpoint in self.core.removed:
-            self.core.readmit(endpoint)
+        if endpoint in self.core.handshake.removed:
+            self.core.peers.readmit(endpoint)
             return
-        if endpoint not in self.core.dials:
+        if endpoint not in self.core.dials.by_endpoint:
             self.oracle.added(self, endpoint)
-            self.core.add_peer(endpoint, self.network.now)
-            self.serve()
+            self.core.peers.add(endpoint, self.network.now)
+            self.wake()
 
     def remove_peer(self, endpoint: str) -> None:
-        if self.core.knows_peer(endpoint):
-            self.core.remove_peer(endpoint, self.network.now)
+        if self.core.peers.knows(endpoint):
+            self.core.peers.remove(endpoint, self.network.now)
             self.act()
 
     def set_hwm(self, sndhwm: int, rcvhwm: int) -> None:
@@ -300,29 +306,33 @@ class Node(Driver):
         """A few messages to each topic hosted here in one flush, as far as there is room."""
         if self.blocked is not None or self.closing:
             return
-        traffic = self.core.traffic
-        hosted = list(traffic.registry.local.values())
+        hosted = list(self.core.registry.local.values())
         room = min((self._room(topic.name) or 0 for topic in hosted), default=0)
         if not room:
             return
         hosted = self.random.sample(hosted, min(room, len(hosted)))
-        topics: list[HostedTopic] = []
-        payloads: list[bytes] = []
         for topic in hosted:
             own = self._numbered(min(count, room // len(hosted)), size)
             self.oracle.accepted(self, topic.name, own, self.name)
-            topics += [topic] * len(own)
-            payloads += own
-        traffic.counters.publishes += len(payloads)
-        room = traffic.publish_together(topics, payloads)
-        if room > min(map(traffic.room, hosted)):
-            raise self.oracle.fail(self.name, f"says there is room for {room} more")
-        self.act()
+            buffer = self._buffer(topic.name)
+            buffer.payloads += own
+            buffer.dirty = True
+            self.buffers.dirty.append(buffer)
+        self.loop.flush()
+        self.oracle.check_queues(self)
+
+    def _buffer(self, topic: str) -> PublishBuffer:
+        """The publish buffer of a topic, as spot/calls/publishing.py has it."""
+        hosted = self.core.registry.local.get(topic)
+        buffer = self.buffers.of_topic.get(topic)
+        if buffer is None or buffer.hosted is not hosted:
+            buffer = self.buffers.of_topic[topic] = PublishBuffer(topic, hosted)
+        return buffer
 
     def _limit(self, topic: str) -> int:
         """The largest payload that may be published (EMSGSIZE)."""
         limit = self.plan.config.max_message_bytes
-        registry = self.core.traffic.registry
+        registry = self.core.registry
         remote = None if topic in registry.local else registry.host_of(topic)
         if remote is None or remote.link is None:
             return limit
@@ -332,32 +342,30 @@ class Node(Driver):
         """None where the call would raise, as nobody hosts the topic, or its host is lost or has no
         quorum.
         """
-        traffic = self.core.traffic
-        hosted = traffic.registry.local.get(topic)
+        hosted = self.core.registry.local.get(topic)
         if hosted is not None:
-            return None if traffic.refusing else traffic.room(hosted)
-        remote = traffic.registry.host_of(topic)
-        if remote is None or remote.link is None or remote.node in self.core.minorities:
+            return None if self.core.context.refusing else self.core.hosting.room(hosted)
+        remote = self.core.registry.host_of(topic)
+        if remote is None or remote.link is None or remote.node in self.core.failover.minorities:
             return None
-        return traffic.room_to(remote)
+        return self.core.remote.room(remote)
 
     def _go_on(self) -> None:
         blocked = self.blocked
         assert blocked is not None
         now = self.network.now
-        traffic = self.core.traffic
         while blocked.payloads:
             room = self._room(blocked.topic)
             if room is None:
                 self.blocked = None
                 return
             if room <= 0:
-                hosted = traffic.registry.local.get(blocked.topic)
+                hosted = self.core.registry.local.get(blocked.topic)
                 if blocked.until is not None and now >= blocked.until:
                     if hosted is None or self.plan.config.overflow == "error":
                         self.blocked = None
                         return
-                    traffic.set_aside_full(hosted, now)
+                    self.core.replay.set_aside_full(hosted, now)
                     room = max(1, self._room(blocked.topic) or 1)
                 else:
                     self._retry_later(blocked)
@@ -368,17 +376,15 @@ class Node(Driver):
         self.blocked = None
 
     def _order(self, topic: str, payloads: list[bytes]) -> None:
-        traffic = self.core.traffic
-        hosted = traffic.registry.local.get(topic)
-        traffic.counters.publishes += len(payloads)
-        if hosted is not None:
-            self.oracle.accepted(self, topic, payloads, self.name)
-            traffic.publish(hosted, payloads)
+        registry = self.core.registry
+        if topic in registry.local:
+            host = self.name
         else:
-            remote = traffic.registry.host_of(topic)
+            remote = registry.host_of(topic)
             assert remote is not None
-            self.oracle.accepted(self, topic, payloads, remote.node)
-            traffic.publish_remote(remote, payloads)
+            host = remote.node
+        self.oracle.accepted(self, topic, payloads, host)
+        self.buffers.order_now(self._buffer(topic), payloads)
         self.act()
 
     def _retry_later(self, blocked: Blocked) -> None:
@@ -394,4 +400,4 @@ class Node(Driver):
         self.network.at(self.network.now + RETRY_S, retry)
 
     def link_to(self, node: str) -> Link | None:
-        return self.core.nodes.get(node) if self.listening else None
+        return self.core.links.by_node.get(node) if self.listening else None

@@ -164,7 +164,7 @@ class Oracle(Ledger):
         self.counts["links"] += 1
         if life.leaving:
             raise self.fail(life.name, f"makes a link with {peer} after its goodbye")
-        link = life.node.core.nodes.get(peer)
+        link = life.node.core.links.by_node.get(peer)
         end = life.node.ends.get(link.conn) if link is not None else None
         connection = end.connection if end is not None else None
         life.up[peer] = Seen(link, connection, self.network.now, self.lives.get(peer))
@@ -190,7 +190,7 @@ class Oracle(Ledger):
             self.has_relays
             or reason == "replaced"
             or life.leaving
-            or peer in life.node.core.removed
+            or peer in life.node.core.handshake.removed
         ):
             return
         wanted = [topic for topic in seen.topics if life.wants(topic)]
@@ -239,7 +239,7 @@ class Oracle(Ledger):
 
     def check_forgotten(self, node: Driver, conn: bytes) -> None:
         """A connection that ended is no link from that moment on."""
-        if conn in node.core.links:
+        if conn in node.core.links.by_conn:
             raise self.fail(node.name, "keeps a link whose connection was closed")
 
     def check_queues(self, node: Driver) -> None:
@@ -247,8 +247,8 @@ class Oracle(Ledger):
         self._checks += 1
         if self._checks % CHECKS_APART:
             return
-        for link in node.core.nodes.values():
-            for flow in (link, link.publishes):
+        for link in node.core.links.by_node.values():
+            for flow in link.flows:
                 if flow.sent_msgs > flow.limit_msgs:
                     raise self.fail(node.name, f"sends {link.node} more than its credit")
                 # What is published again had left the queue before, by the largest window of then.
@@ -271,10 +271,12 @@ class Oracle(Ledger):
                 raise self.fail(node.name, f"was not told of lost hosts: {dict(life.lost)}")
             if life.untold:
                 raise self.fail(node.name, f"was never told that {min(life.untold)} was lost")
-            extra = [link for link in node.core.links.values() if link.state is not LinkState.UP]
+            extra = [
+                link for link in node.core.links.by_conn.values() if link.state is not LinkState.UP
+            ]
             if extra and not any(target_of(endpoint) == node.name for endpoint in life.waits):
                 raise self.fail(node.name, f"still has a link that is {extra[0].state.value}")
-            counters = node.core.traffic.counters
+            counters = node.core.counters
             if counters.recv_msgs != life.messages:
                 raise self.fail(
                     node.name, f"metrics say {counters.recv_msgs} received, not {life.messages}"

@@ -13,7 +13,8 @@ class NodePlan:
     """What a node is made of, kept up to date by its application, so that restarts know it.
 
     ``names`` are its subscriptions, ``lag`` is the longest time in seconds that it may take to
-    notice what has arrived.
+    notice what has arrived. ``leads``: the application waits in ``recv``, and reads the socket
+    itself; else the I/O thread does.
     """
 
     name: str
@@ -22,6 +23,7 @@ class NodePlan:
     topics: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     lag: float = 0.0
+    leads: bool = True
 
 
 @dataclass(frozen=True)

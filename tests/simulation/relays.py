@@ -52,11 +52,11 @@ def _name_of(endpoint: str) -> str:
 
 def reached_by(node: Node, nodes: dict[str, Node]) -> set[str]:
     """Whom a node reaches over its links and over at most so many relays."""
-    found = set(node.core.nodes)
+    found = set(node.core.links.by_node)
     nearest = found
     for _ in range(RELAYS_MAX):
         relays = [nodes[name] for name in nearest if nodes[name].plan.config.relay]
-        nearest = {name for relay in relays for name in relay.core.nodes} - found
+        nearest = {name for relay in relays for name in relay.core.links.by_node} - found
         found |= nearest
     return found - {node.name}
 
@@ -65,7 +65,7 @@ def relayed_up_to(stream: Stream, lives: Iterable[Life]) -> int:
     """How much of a stream each relay that passes it on has got at the least."""
     heads = [len(stream.payloads)]
     for life in lives:
-        relayed = life.node.core.traffic.registry.relayed.get((stream.topic, stream.node))
-        if relayed is not None and relayed.epoch == stream.epoch and relayed.is_begun:
-            heads.append(relayed.head)
+        relayed = life.node.core.relayed.topics.get((stream.topic, stream.node))
+        if relayed is not None and relayed.stream.epoch == stream.epoch and relayed.is_begun:
+            heads.append(relayed.stream.head)
     return min(heads)

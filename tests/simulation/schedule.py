@@ -20,7 +20,15 @@ FAULTS_FROM_S = 1.0
 
 def draw(seed: int) -> Plan:
     """The plan of a seed."""
-    return with_many_topics(with_relays(with_members(_Draw(Random(seed)).plan(seed))))
+    return with_readers(with_many_topics(with_relays(with_members(_Draw(Random(seed)).plan(seed)))))
+
+
+def with_readers(plan: Plan) -> Plan:
+    """In half of the nodes the I/O thread reads: drawn from the seed, and from nothing else."""
+    random = Random(f"readers of {plan.seed}")
+    for node in plan.nodes:
+        node.leads = random.random() < 0.5
+    return plan
 
 
 def draw_many_topics(seed: int) -> Plan:
@@ -86,7 +94,7 @@ class _Draw:
             node.names = self._subscriptions()
         for _ in range(random.choices((0, 1, 2, 3, 5), (1, 4, 4, 2, 1))[0]):
             self._fault()
-        self._traffic()
+        self._core()
         if random.random() < 0.1:
             self._dual()
         end = max(self.heal_at, self.until) + 0.1
@@ -256,7 +264,7 @@ class _Draw:
     def _topic(self) -> str:
         return self.random.choice(list(self.topics))
 
-    def _traffic(self) -> None:
+    def _core(self) -> None:
         random = self.random
         for topic, home in self.topics.items():
             at = 0.05

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-from spot.core.link import Link
-from spot.core.topics.registry import HostedTopic
-from spot.core.wire.multi_batch import Medley
+from spot.core.topics.announced import Announced
+from spot.core.topics.hosted_topic import HostedTopic
+from spot.core.wire.multi_batch import MultiBatch
 from tests.simulation.catching import assert_caught
 from tests.simulation.node import Node
 from tests.simulation.oracle import Violation
@@ -23,17 +23,17 @@ SEEDS_TO_CATCH = 200
 @pytest.mark.parametrize("start", range(0, SEEDS, 20))
 def test_random_schedules_with_many_topics_hold_every_guarantee(start: int) -> None:
     """A cut, a full queue or a new subscription meets one topic of a record, or all of them."""
-    medleys = 0
+    batches = 0
 
     def counts(node: Node) -> None:
-        receive = node.core.traffic.on_medley
+        receive = node.core.receiver.on_multi
 
-        def count(link: Link, medley: Medley) -> None:
-            nonlocal medleys
-            medleys += 1
-            receive(link, medley)
+        def count(announced: Announced, batch: MultiBatch) -> None:
+            nonlocal batches
+            batches += 1
+            receive(announced, batch)
 
-        node.core.traffic.on_medley = count  # type: ignore[method-assign]
+        node.core.receiver.on_multi = count  # type: ignore[method-assign]
 
     for seed in range(start, start + 20):
         try:
@@ -41,60 +41,53 @@ def test_random_schedules_with_many_topics_hold_every_guarantee(start: int) -> N
         except Violation as violation:
             tail = "\n".join(violation.trace[-80:])
             pytest.fail(f"seed {seed}: {violation}\n{tail}")
-    assert medleys > 200
-
-
-def test_schedule_that_once_broke_a_guarantee() -> None:
-    """A subscription that ends and begins anew, while a medley with its topic waits for credit."""
-    run_plan(partial(draw_many_topics, 527))
+    assert batches > 200
 
 
 def mixes_topics_up(node: Node) -> None:
     """Payloads of one topic go out under the number of another."""
-    traffic = node.core.traffic
-    receive = traffic.on_medley
+    receive = node.core.receiver.on_multi
 
-    def wrong(link: Link, medley: Medley) -> None:
-        receive(link, medley._replace(topic_ids=medley.topic_ids[::-1]))
+    def wrong(announced: Announced, batch: MultiBatch) -> None:
+        receive(announced, batch._replace(topic_ids=batch.topic_ids[::-1]))
 
-    traffic.on_medley = wrong  # type: ignore[method-assign]
+    node.core.receiver.on_multi = wrong  # type: ignore[method-assign]
 
 
 def counts_no_gaps(node: Node) -> None:
     """What does not follow is taken for what does."""
-    traffic = node.core.traffic
-    receive = traffic.on_medley
+    receive = node.core.receiver.on_multi
 
-    def wrong(link: Link, medley: Medley) -> None:
-        for topic_id, sequence in zip(medley.topic_ids, medley.sequences, strict=True):
-            stream = traffic._stream(link, topic_id)
+    def wrong(announced: Announced, batch: MultiBatch) -> None:
+        for topic_id, sequence in zip(batch.topic_ids, batch.sequences, strict=True):
+            stream = node.core.receiver._find_stream(announced, topic_id)
             if stream is not None and stream.last < sequence:
                 stream.last = sequence - 1
                 stream.owed = 0
-        receive(link, medley)
+        receive(announced, batch)
 
-    traffic.on_medley = wrong  # type: ignore[method-assign]
+    node.core.receiver.on_multi = wrong  # type: ignore[method-assign]
 
 
 def drops_the_last(node: Node) -> None:
-    traffic = node.core.traffic
-    order = traffic.publish_together
+    order = node.core.hosting.publish_across
 
     def wrong(topics: Sequence[HostedTopic], payloads: Sequence[bytes]) -> int:
         room = order(topics, payloads)
-        for link in topics[-1].live:
-            if link.out and node.random.random() < 0.1:
-                chunk = link.out.pop()
-                link.out_msgs -= chunk.count
-                link.out_bytes -= chunk.size
+        for subscriber in topics[-1].live:
+            flow = subscriber.flow
+            if flow.out and node.random.random() < 0.1:
+                chunk = flow.out.pop()
+                flow.out_msgs -= chunk.count
+                flow.out_bytes -= chunk.size
         return room
 
-    traffic.publish_together = wrong  # type: ignore[method-assign]
+    node.core.hosting.publish_across = wrong  # type: ignore[method-assign]
 
 
 def remembers_for_ever(node: Node) -> None:
     """Streams are taken as they were when they were first looked at."""
-    registry = node.core.traffic.registry
+    registry = node.core.registry
 
     class Wrong(type(registry)):  # type: ignore[misc]
         version = property(lambda self: 0, lambda self, value: None)
@@ -103,13 +96,12 @@ def remembers_for_ever(node: Node) -> None:
 
 
 def gives_each_topic_all_the_room(node: Node) -> None:
-    traffic = node.core.traffic
-    order = traffic.publish_together
+    order = node.core.hosting.publish_across
 
     def wrong(topics: Sequence[HostedTopic], payloads: Sequence[bytes]) -> int:
         return order(topics, payloads) + len(payloads)
 
-    traffic.publish_together = wrong  # type: ignore[method-assign]
+    node.core.hosting.publish_across = wrong  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(

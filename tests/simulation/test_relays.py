@@ -8,9 +8,12 @@ from functools import partial
 import pytest
 
 from spot.config import Config
-from spot.core.data.replay import Subscriber
 from spot.core.link import Link
-from spot.core.topics.registry import Relayed, RemoteTopic
+from spot.core.relay.offers import Offers
+from spot.core.relay.relay import ActiveRelay
+from spot.core.relay.state import RelayedTopic
+from spot.core.topics.announced import RemoteTopic
+from spot.core.topics.hosted_topic import Subscriber
 from spot.core.wire.batches import Chunk
 from spot.core.wire.codec import Sender, TopicEntry
 from tests.simulation.node import Node
@@ -36,71 +39,67 @@ def test_random_schedules_with_relays_hold_every_guarantee(start: int) -> None:
     assert messages > 2000
 
 
-@pytest.mark.parametrize("seed", [1470, 2427, 5959, 6250, 9549, 20506, 2001795])
-def test_schedules_that_once_broke_a_guarantee(seed: int) -> None:
-    """Heads that were under way to an earlier subscription; a link to a host whose topic had not
-    come through the relay yet; the newest of a stream, dropped before there was credit, or lost
-    on the way to the relay; publishes that wait for one host while another hosts the topic;
-    publishes that go by one way, and were counted on another; a topic that was created anew
-    while the end of the last waited for credit.
-    """
-    run_plan(partial(draw_relays, seed))
-
-
 def gives_up_what_it_dropped(node: Node) -> None:
-    traffic = node.core.traffic
+    def wrong(topic: RelayedTopic, subscriber: Subscriber, at: int, after: Chunk | None) -> None:
+        last = topic.stream.head if after is None else after.first - 1
+        node.core.replay.lose(subscriber, topic.stream, last)
 
-    def wrong(subscriber: Subscriber, topic: Relayed, at: int, after: Chunk | None) -> None:
-        traffic._lose(subscriber, topic, topic.head if after is None else after.first - 1)
+    node.core.fetch.find_again = wrong  # type: ignore[method-assign]
 
-    traffic.find_again = wrong  # type: ignore[method-assign]
+
+def offers_of(node: Node) -> Offers | None:
+    """The offers of a node that is a relay."""
+    relay = node.core.relay
+    return relay._offers if isinstance(relay, ActiveRelay) else None
 
 
 def says_another_host(node: Node) -> None:
-    traffic = node.core.traffic
-    entry_of = traffic.entry_of
+    offers = offers_of(node)
+    if offers is None:
+        return
+    entry_of = offers._entry_of
 
-    def wrong(topic: Relayed) -> TopicEntry:
+    def wrong(topic: RelayedTopic) -> TopicEntry:
         return entry_of(topic)._replace(origin="")
 
-    traffic.entry_of = wrong  # type: ignore[method-assign]
+    offers._entry_of = wrong  # type: ignore[method-assign]
 
 
 def drops_publishes(node: Node) -> None:
-    node.core.traffic.pass_on = lambda *what: None  # type: ignore[method-assign]
+    node.core.relay.forward = lambda *what: None  # type: ignore[method-assign]
 
 
 def forwards_twice(node: Node) -> None:
-    """Under a life that the publisher never had, as its own number would be known."""
-    traffic = node.core.traffic
-    pass_on = traffic.pass_on
+    """Under an incarnation that the publisher never had, as its own number would be known."""
+    forward = node.core.relay.forward
 
     def wrong(link: Link, topic_id: int, sender: Sender, chunk: Chunk) -> Chunk | None:
-        pass_on(link, topic_id, sender._replace(started=sender.started + 1), chunk)
-        return pass_on(link, topic_id, sender, chunk)
+        forward(link, topic_id, sender._replace(started=sender.started + 1), chunk)
+        return forward(link, topic_id, sender, chunk)
 
-    traffic.pass_on = wrong  # type: ignore[method-assign,assignment]
+    node.core.relay.forward = wrong  # type: ignore[method-assign]
 
 
 def forgets_to_withdraw(node: Node) -> None:
-    traffic = node.core.traffic
-    offer = traffic._offer
+    offers = offers_of(node)
+    if offers is None:
+        return
+    renew = offers._renew_node
 
     def wrong(host: str, links: list[Link], why: str) -> None:
-        if host in traffic.ways:
-            offer(host, links, why)
+        if host in node.core.paths.by_node:
+            renew(host, links, why)
 
-    traffic._offer = wrong  # type: ignore[method-assign,assignment]
+    offers._renew_node = wrong  # type: ignore[method-assign,assignment]
 
 
 def numbers_anew(node: Node) -> None:
-    traffic = node.core.traffic
-    relay_head = traffic.relay_head
+    on_head = node.core.relay.on_head
 
-    def wrong(source: RemoteTopic, head: int, asked: int) -> None:
-        relay_head(source, head + 1 if head else head, asked)
+    def wrong(topic: RemoteTopic, head: int, asked: int) -> None:
+        on_head(topic, head + 1 if head else head, asked)
 
-    traffic.relay_head = wrong  # type: ignore[method-assign]
+    node.core.relay.on_head = wrong  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +140,7 @@ def gone_behind_a_hub(tune: Tune | None = None) -> tuple[bool, int]:
     reached: list[bool] = []
 
     def look() -> None:
-        reached.append("host" in world.nodes["reader"].core.views.view.reachable)
+        reached.append("host" in world.nodes["reader"].core.failover.views.view.reachable)
 
     world.network.at(4.9, look)
     world.run()

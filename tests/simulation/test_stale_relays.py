@@ -48,14 +48,6 @@ def test_random_streams_through_stale_relays_hold_every_guarantee(start: int) ->
     assert messages > 500
 
 
-def test_schedules_that_once_broke_a_guarantee() -> None:
-    """A confirmation that went back only where an old publish had come from; a way that was asked
-    for those behind a relay, and not for its own subscription, and the other way round.
-    """
-    run_plan(partial(draw_stale_relays, 52843))
-    run_plan(partial(draw_stale_streams, 9487))
-
-
 def comes_back(relays: str, then: int, *, clock_back: bool = False) -> World:
     """A publisher loses the only way to the life of the host that it publishes to, while a relay
     offers the one before; and that way comes back. With one relay, it is a link to the host.
@@ -88,25 +80,24 @@ def test_way_that_comes_back_goes_on_with_the_numbers(
     back, the life that is over is taken for the newer one, and what is published to it is counted.
     """
     world = comes_back(relays, then, clock_back=clock_back)
-    unknown = world.nodes["pub"].core.traffic.counters.publish_unknown
+    unknown = world.nodes["pub"].core.counters.publish_unknown
     assert len(world.oracle.unordered) == unknown
     assert clock_back or not unknown
 
 
 def begins_anew(node: Node) -> None:
     """What is published to one life of a host is forgotten when only another can be reached."""
-    traffic = node.core.traffic
-    doubt = traffic._doubt_lost
+    doubt = node.core.remote.doubt_lost
 
     def wrong(host: str) -> None:
         doubt(host)
-        ways = traffic.ways.get(host, {}).values()
-        if any(way.is_complete for way in ways):
-            outboxes = traffic.outboxes.get(host, {})
-            for life in outboxes.keys() - {way.incarnation for way in ways}:
-                del outboxes[life]
+        paths = node.core.paths.to(host)
+        if any(path.is_complete for path in paths):
+            outboxes = node.core.remote.outboxes.get(host, {})
+            for incarnation in outboxes.keys() - {path.incarnation for path in paths}:
+                del outboxes[incarnation]
 
-    traffic._doubt_lost = wrong  # type: ignore[method-assign,assignment]
+    node.core.remote.doubt_lost = wrong  # type: ignore[method-assign,assignment]
 
 
 def test_numbers_that_begin_anew_are_found() -> None:
@@ -145,7 +136,7 @@ def test_publish_under_way_to_a_relay_that_loses_the_host_for_a_moment(after: fl
     world = World(Plan(0, nodes, pairs, actions, 4.5))
     world.run()
     assert not world.oracle.unordered
-    assert world.nodes["pub"].core.traffic.counters.publish_unknown == 0
+    assert world.nodes["pub"].core.counters.publish_unknown == 0
 
 
 def test_publish_under_way_to_a_topic_that_has_ended_is_told_to_be_lost() -> None:
@@ -157,7 +148,7 @@ def test_publish_under_way_to_a_topic_that_has_ended_is_told_to_be_lost() -> Non
     ]
     world = World(Plan(0, nodes, pairs, actions, 4.5))
     world.run()
-    assert world.nodes["pub"].core.traffic.counters.publish_unknown == 3
+    assert world.nodes["pub"].core.counters.publish_unknown == 3
     assert len(world.oracle.unordered) == 3
 
 

@@ -24,7 +24,7 @@ SEEDS_TO_CATCH = 200
 
 
 def _renew_wrongly(node: Node, change: Callable[[View, View], View]) -> None:
-    views = node.core.views
+    views = node.core.failover.views
     renew = views.renew
 
     def wrong(now: float) -> tuple[View, View] | None:
@@ -50,25 +50,25 @@ def forgets_to_count(node: Node) -> None:
 
 
 def flaps_with_its_links(node: Node) -> None:
-    node.core.views._stable_after = 0.0
+    node.core.failover.views._stable_after = 0.0
 
 
 def never_believes_again(node: Node) -> None:
-    node.core.views._stable_after = inf
+    node.core.failover.views._stable_after = inf
 
 
 def believes_in_the_lost(node: Node) -> None:
-    node.core.views.down = lambda node: None  # type: ignore[method-assign]
+    node.core.failover.views.down = lambda node: None  # type: ignore[method-assign]
 
 
 def publishes_in_a_minority(node: Node) -> None:
-    cluster = node.core
-    cluster.config = cluster.config.with_settings(require_quorum=False)
-    cluster.traffic.refusing = False
+    context = node.core.context
+    context.config = context.config.with_settings(require_quorum=False)
+    context.refusing = False
 
 
 def overlooks_conflicts(node: Node) -> None:
-    node.core.views.hosted = lambda *hosts: None  # type: ignore[method-assign]
+    node.core.failover.views.hosted = lambda *hosts: None  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(
@@ -119,12 +119,12 @@ def ignores_that_it_is_not_heard(node: Node) -> None:
     if node.name == "b":
         trusts_silence(node)
         return
-    hear = node.core._on_heartbeat
+    hear = node.core.liveness.on_heartbeat
 
     def wrong(link: Link, beat: Heartbeat, now: float) -> None:
         hear(link, beat._replace(heard=0), now)
 
-    node.core._on_heartbeat = wrong  # type: ignore[method-assign]
+    node.core.liveness.on_heartbeat = wrong  # type: ignore[method-assign]
 
 
 @pytest.fixture
@@ -147,14 +147,14 @@ def test_who_can_not_be_told_must_know_by_its_own_silence() -> None:
     lost: list[float] = []
 
     def note(node: Node) -> None:
-        down = node.core.views.down
+        down = node.core.failover.views.down
 
         def told(node_id: str) -> None:
             if node.name == "a":
                 lost.append(node.network.now)
             down(node_id)
 
-        node.core.views.down = told  # type: ignore[method-assign,assignment]
+        node.core.failover.views.down = told  # type: ignore[method-assign,assignment]
 
     run_plan(lambda: deaf([(1.0, "there"), (1.5, "back")]), note)
     timeout, heartbeat = 0.6, 0.2
@@ -178,7 +178,7 @@ def test_both_sides_may_have_a_quorum_for_a_while_and_no_longer() -> None:
     world = World(plan())
 
     def look() -> None:
-        views = {name: node.core.views.view for name, node in world.nodes.items()}
+        views = {name: node.core.failover.views.view for name, node in world.nodes.items()}
         if "a" not in views["b"].reachable and views["a"].quorum and views["b"].quorum:
             both.append(world.network.now)
         if world.network.now < 5.0:

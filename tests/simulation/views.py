@@ -98,7 +98,7 @@ class ViewOracle:
 
     def ordered(self, node: Node) -> None:
         """The node gives messages their order."""
-        if node.plan.config.require_quorum and not node.core.views.view.quorum:
+        if node.plan.config.require_quorum and not node.core.failover.views.view.quorum:
             raise self._world.oracle.fail(node.name, "orders messages without a quorum")
 
     # The network
@@ -113,7 +113,7 @@ class ViewOracle:
                     self._look(node, other)
         for node in nodes:
             awake = not node.is_still and not node.closing and node.lag <= LAG_S
-            if awake and node.core.views.view.quorum:
+            if awake and node.core.failover.views.view.quorum:
                 self._check_quorum(node)
 
     def _look(self, source: Node, target: Node) -> None:
@@ -138,7 +138,7 @@ class ViewOracle:
         self._whole_since.setdefault(pair, network.now)
 
     def _check_quorum(self, node: Node) -> None:
-        view = node.core.views.view
+        view = node.core.failover.views.view
         truth = {node.name, *view.reachable} - {
             other.name for other in self._world.nodes.values() if self._must_know(node, other)
         }
@@ -175,13 +175,13 @@ class ViewOracle:
     def lacking(self) -> tuple[str, str] | None:
         """Whose view is not yet what it must come to: all linked nodes, and all conflicts."""
         for node in self._world.nodes.values():
-            view = node.core.views.view
+            view = node.core.failover.views.view
             linked = reached_by(node, self._world.nodes)
             if view.reachable != linked:
                 return node.name, f"reaches {sorted(view.reachable)}, not {sorted(linked)}"
             hosted: dict[str, list[str]] = {}
             for name in sorted({node.name, *linked}):
-                for topic in self._world.nodes[name].core.traffic.registry.local:
+                for topic in self._world.nodes[name].core.registry.local:
                     hosted.setdefault(topic, []).append(name)
             several = {topic: tuple(hosts) for topic, hosts in hosted.items() if len(hosts) > 1}
             if view.conflicts != several:

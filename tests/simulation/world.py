@@ -30,7 +30,9 @@ class World:
         self.network = Network(self.random)
         self.network.latencies = plan.latencies
         self.oracle = Oracle(self.network)
-        self.oracle.honest = not any(action.kind == "stranger" for action in plan.actions)
+        self.oracle.honest = not any(
+            action.kind in ("stranger", "flood") for action in plan.actions
+        )
         self.oracle.has_relays = plan.has_relays
         self.oracle.bytes_max = min(node.config.max_message_bytes for node in plan.nodes)
         self.nodes: dict[str, Node] = {}

@@ -35,7 +35,7 @@ def main() -> int:
     warm: dict[str, float] = {}
     memory: dict[str, float] = {}
     with Cluster(
-        "mesh", nodes=options.nodes, rate=options.rate / options.nodes, history=False
+        "mesh", nodes=options.nodes, rate=options.rate / options.nodes, journal=False
     ) as cluster:
         begun = time.monotonic()
         first = cluster.status()

@@ -74,31 +74,31 @@ def test_mesh_is_up_and_synchronised_in_time() -> None:
 
 
 def test_mesh_exchanges_messages_and_records_them() -> None:
-    """The histories are what all later verdicts rest on: each message of each node, in order."""
+    """The journals are what all later verdicts rest on: each message of each node, in order."""
     topics = ("a:data", "b:data", "c:data")
     with Cluster("mesh", rate=50) as cluster:
-        histories = [cluster.history(name) for name in cluster.topology.names]
+        journals = [cluster.journal(name) for name in cluster.topology.names]
 
-        def read(history: Path) -> list[dict[str, Any]]:
-            whole = history.read_text().rpartition("\n")[0]
+        def read(journal: Path) -> list[dict[str, Any]]:
+            whole = journal.read_text().rpartition("\n")[0]
             return [json.loads(line) for line in whole.splitlines()]
 
-        def counters(history: Path, topic: str) -> list[int]:
+        def counters(journal: Path, topic: str) -> list[int]:
             return [
                 record["counter"]
-                for record in read(history)
+                for record in read(journal)
                 if record["kind"] == "recv" and record["topic"] == topic
             ]
 
         cluster.wait_until(
-            lambda _: all(len(counters(one, topic)) > 5 for one in histories for topic in topics),
+            lambda _: all(len(counters(one, topic)) > 5 for one in journals for topic in topics),
             timeout=30,
         )
         run = cluster.run
-        for history in histories:
-            assert read(history)[0]["kind"] == "start"
+        for journal in journals:
+            assert read(journal)[0]["kind"] == "start"
             for topic in topics:
-                found = counters(history, topic)
+                found = counters(journal, topic)
                 assert found == list(range(found[0], found[0] + len(found)))
     assert not run.directory.exists()
 
@@ -175,7 +175,7 @@ def test_node_that_only_dials_is_a_full_member() -> None:
         )
         cluster.wait_until(
             lambda _: (
-                '"kind":"recv"' in (text := cluster.history("a").read_text())
+                '"kind":"recv"' in (text := cluster.journal("a").read_text())
                 and '"node":"b"' in text
             ),
             timeout=20,

@@ -31,7 +31,7 @@ def test_node_publishes_to_the_topics_of_others_that_its_spec_names() -> None:
     )
     assert Topology.from_json(topology.to_json()) == topology
     with Cluster(topology, rate=100) as cluster:
-        cluster.wait_until(lambda _: '"from":"b"' in cluster.history("a").read_text(), timeout=20)
+        cluster.wait_until(lambda _: '"from":"b"' in cluster.journal("a").read_text(), timeout=20)
         answers = [cluster.tell(name, "quiet") for name in "ab"]
     assert answers == [{"ok": True, "flushed": True}] * 2
 

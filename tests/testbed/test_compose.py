@@ -5,11 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
+from spot import __version__
 from spot.testbed import NodeSpec, Topology, UnknownTopology, build_topology
 from spot.testbed.compose import (
     VERSIONS,
@@ -42,10 +42,35 @@ def test_versions_say_the_same_wherever_they_stand() -> None:
     """An image of one version, started by files of another, fails far from its cause."""
     env = (ROOT / "compose" / ".env").read_text()
     assert dict(re.findall(r"^(\w+_VERSION)=(.+)$", env, re.MULTILINE)) == VERSIONS
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert VERSIONS["SPOT_VERSION"] == project["version"]
+    assert VERSIONS["SPOT_VERSION"] == __version__
+    for file in ("images/node/README.md", "examples/raw_pyzmq_node/Dockerfile"):
+        said = re.findall(r"(?:spot-node:|VERSION=)(\d[\d.]*\w*)", (ROOT / file).read_text())
+        assert set(said) == {__version__}, f"{file} is out of date: run scripts/version.sh"
     dockerfile = (ROOT / "images" / "toxiproxy" / "Dockerfile").read_text()
     assert f":{VERSIONS['TOXIPROXY_VERSION']}\n" in dockerfile
+
+
+def test_one_command_writes_the_version_wherever_it_stands(tmp_path: Path) -> None:
+    """A release that forgets one of the files would be started from the images of the last."""
+    files = {
+        "spot/__init__.py": '"""SPOT."""\n\n__version__ = "0.1.0"\n',
+        "compose/.env": "#A=0.1.0\nSPOT_VERSION=0.1.0\nTOXIPROXY_VERSION=0.1.0\n",
+        "images/node/README.md": "spot-node:0.1.0 VERSION=0.1.0 `spot-node:0.1.0`\n",
+        "examples/raw_pyzmq_node/Dockerfile": "ARG IMAGE=spot-node:0.1.0\n",
+    }
+    for file, text in files.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+    script = tmp_path / "scripts" / "version.sh"
+    script.parent.mkdir()
+    shutil.copy(ROOT / "scripts" / "version.sh", script)
+    subprocess.run([script, "0.2.0rc1"], check=True)
+    for file, text in files.items():
+        expected = text.replace("0.1.0", "0.2.0rc1")
+        if file == "compose/.env":
+            expected = "#A=0.1.0\nSPOT_VERSION=0.2.0rc1\nTOXIPROXY_VERSION=0.1.0\n"
+        assert (tmp_path / file).read_text() == expected
+    assert subprocess.run([script, "next"], check=False, stderr=subprocess.DEVNULL).returncode == 2
 
 
 def test_every_variable_of_the_files_is_explained_in_env() -> None:
@@ -91,7 +116,7 @@ def test_values_of_the_caller_reach_the_container_as_they_are() -> None:
             settings={"SPOT_LOG_LEVEL": "debug", "SPOT_RATE": "1e3", "NOTE": 'no "$HOME"'},
             node_settings={"b": {"SPOT_TOPICS": "on"}},
             labels={"spot.run": "yes"},
-            mounts=["/tmp/$x:/data"],
+            mounts={"/data": "/tmp/$x: y"},
             user="1000:1000",
             restart="no",
         ),
@@ -103,7 +128,10 @@ def test_values_of_the_caller_reach_the_container_as_they_are() -> None:
         r'  NOTE: "no \"$$HOME\""',
         '      SPOT_TOPICS: "on"',
         '      spot.run: "yes"',
-        '    - "/tmp/$$x:/data"',
+        "    - type: bind",
+        '      source: "/tmp/$$x: y"',
+        "      target: /data",
+        "      bind: {create_host_path: false}",
         '  user: "1000:1000"',
         '  restart: "no"',
     ):

@@ -14,6 +14,7 @@ from spot.testbed import ContainersNotStarted, PortInUse, Run, build_topology
 from spot.testbed.backends import compose_project, labels
 from spot.testbed.backends.compose_project import SubnetRefused
 from spot.testbed.engine import Images, require_compose
+from spot.testbed.engine_endpoint import EngineEndpoint
 from spot.testbed.errors import ComposeMissing
 from spot.testbed.process_id import ProcessId
 from spot.testbed.run import RECORD_FILE, state_directory
@@ -22,7 +23,7 @@ from spot.testbed.run import RECORD_FILE, state_directory
 @pytest.fixture
 def run(state: Path) -> Run:
     return Run.create(
-        state_directory(), build_topology("mesh"), "docker", settings={}, history=True
+        state_directory(), build_topology("mesh"), "docker", settings={}, journal=True
     )
 
 
@@ -89,7 +90,12 @@ def test_run_of_another_version_or_owner_is_left_alone(run: Run) -> None:
         ("Pool overlaps with other one on this address space", SubnetRefused, "SPOT_NETWORK"),
         ("write /x: no space left on device", ContainersNotStarted, "disk is full"),
         ("pull access denied for spot-node", ContainersNotStarted, "make images"),
-        ("invalid mount config for type bind", ContainersNotStarted, "another machine's"),
+        (
+            'invalid mount config for type "bind": bind source path does not exist: /a:b/c',
+            ContainersNotStarted,
+            "does not see /a:b/c: it is another machine's",
+        ),
+        ("invalid mount config for type bind", ContainersNotStarted, "spot doctor"),
         ("something that nobody foresaw", ContainersNotStarted, "spot doctor"),
     ],
 )
@@ -129,7 +135,9 @@ def test_settings_of_the_environment_reach_nodes_but_not_compose(
     monkeypatch.setenv("COMPOSE_FILE", "other.yaml")
     monkeypatch.setenv("SPOT_PORT_A", "1")
     assert compose_project._settings_of_all(run) == {"SPOT_RATE": "5", "SPOT_HEARTBEAT": "0.2"}
-    environment = compose_project._environment(run, {"a": 4000, "toxiproxy": 4001})
+    environment = compose_project._environment(
+        run, {"a": 4000, "toxiproxy": 4001}, EngineEndpoint({"DOCKER_HOST": "unix:///x"})
+    )
     assert environment["SPOT_PORT_A"] == "4000"
     assert environment["TOXIPROXY_PORT"] == "4001"
     assert "COMPOSE_FILE" not in environment

@@ -1,20 +1,24 @@
+import errno
 import json
 import os
+import pwd
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from spot.testbed import build_topology
+from spot.testbed import NoStateDirectory, build_topology
 from spot.testbed.process_id import ProcessId
+from spot.testbed.report.script import drawing_script, packed
 from spot.testbed.run import Run, state_directory, state_lock
 from spot.testbed.sweep import sweep
 
 
 def _run(state: Path, runner: ProcessId | None = None) -> Run:
-    run = Run.create(state, build_topology("mesh"), "process", settings={"A": "1"}, history=True)
+    run = Run.create(state, build_topology("mesh"), "process", settings={"A": "1"}, journal=True)
     if runner:
         run.runner = runner
         run.save()
@@ -115,6 +119,84 @@ def test_state_directory_follows_the_environment(
     monkeypatch.setenv("HOME", str(tmp_path))
     assert state_directory() == tmp_path / ".local" / "state" / "spot"
     assert state_directory().stat().st_mode & 0o777 == 0o700
+
+
+@pytest.fixture
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SPOT_STATE_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def homeless(no_variables: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's user that is only a number."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+def _refusal() -> str:
+    with pytest.raises(NoStateDirectory) as error:
+        state_directory()
+    assert "SPOT_STATE_DIR names another directory" in str(error.value)
+    return str(error.value)
+
+
+def test_user_without_a_home_is_told_where_to_keep_runs(homeless: None, tmp_path: Path) -> None:
+    """It was a traceback of pathlib, in every command."""
+    said = _refusal()
+    assert "~/.local/state/spot" in said
+    assert f"no user {os.getuid()}" in said
+
+
+@pytest.mark.parametrize("variable", ["SPOT_STATE_DIR", "XDG_STATE_HOME", "HOME"])
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [("/dev/null", ""), ("{tmp}/file", ""), ("/proc/nothing", ""), ("{tmp}/" + "x" * 300, "name")],
+)
+def test_place_where_nobody_can_keep_runs_is_named(
+    variable: str,
+    place: str,
+    why: str,
+    no_variables: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """'[Errno 20] Not a directory' alone does not say what is to be done."""
+    (tmp_path / "file").write_text("")
+    chosen = place.format(tmp=tmp_path)
+    monkeypatch.setenv(variable, chosen)
+    said = _refusal()
+    assert f"runs can't be kept in {chosen}" in said
+    assert why in said
+
+
+def test_read_only_home_is_named(
+    no_variables: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such is a home in many containers and build machines."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", read_only)
+        assert f"{tmp_path}/.local/state/spot: Read-only file system" in _refusal()
+    # The directory was made before the file system became one.
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    assert f"{tmp_path}/.local/state/spot: Read-only file system" in _refusal()
+
+
+def test_report_needs_no_home(homeless: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept in the user's cache is made anew where there is none."""
+    monkeypatch.setattr(
+        "spot.testbed.report.script.vl_convert.javascript_bundle", lambda _: "the script"
+    )
+    assert drawing_script.__wrapped__() == packed("the script")
 
 
 def test_state_lock_keeps_two_commands_apart(tmp_path: Path) -> None:

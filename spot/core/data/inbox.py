@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from itertools import repeat
 
 from spot.core.link import Link
+from spot.core.topics.announced import RemoteTopic
 from spot.core.wire.batches import Batch, payloads_of
+from spot.core.wire.multi_batch import MultiBatch
 from spot.message import Message, ReceivedMessage
 
 
 class Delivery:
-    """A batch of one topic for the application; decoded only when it is taken.
+    """A batch of one topic for the application. It is decoded when the application takes it.
 
     ``link`` is None for what this node published itself. ``count`` and ``size`` are what it costs
-    in credit; messages before ``skip`` were there before and are not handed out.
+    in credit. The first ``skip`` messages were handed out before, and are not handed out again.
     """
 
     __slots__ = (
@@ -83,8 +85,42 @@ class Delivery:
         return found
 
 
+class MultiDelivery:
+    """Messages of several topics for the application, none of which says that it missed something.
+
+    They are those of a multi-topic batch from number ``at`` on, one for each of ``topics``.
+    """
+
+    __slots__ = ("at", "batch", "count", "link", "size", "skip", "topics")
+
+    def __init__(
+        self, link: Link, batch: MultiBatch, at: int, topics: Sequence[RemoteTopic]
+    ) -> None:
+        self.link: Link | None = link
+        self.batch = batch
+        self.at = at
+        self.topics = topics
+        self.count = len(topics)
+        self.size = batch.offset(at + self.count) - batch.offset(at)
+        self.skip = 0
+
+    def messages(self) -> list[Message]:
+        assert self.link is not None
+        end = self.at + self.count
+        rows = zip(
+            [topic.name for topic in self.topics],
+            self.batch.payloads(self.at, end),
+            self.batch.sequences[self.at : end],
+            repeat(0),
+            repeat(self.link.node),
+            [topic.epoch for topic in self.topics],
+            strict=False,
+        )
+        return list(map(ReceivedMessage, rows))
+
+
 class Notice:
-    """A host of subscribed topics was lost; ``recv`` raises it."""
+    """A host of subscribed topics was lost. ``recv`` raises it as HostUnreachable."""
 
     __slots__ = ("endpoint", "node", "reason", "topics")
 
@@ -97,17 +133,20 @@ class Notice:
         self.reason = reason
 
 
+Item = Delivery | MultiDelivery | Notice
+
+
 class Inbox:
     """The queue before ``recv``. Credit bounds its deliveries, the number of hosts its notices."""
 
     __slots__ = ("_notices", "items", "msgs")
 
     def __init__(self) -> None:
-        self.items: deque[Delivery | Notice] = deque()
+        self.items: deque[Item] = deque()
         self.msgs = 0
         self._notices: dict[str, Notice] = {}
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, delivery: Delivery | MultiDelivery) -> None:
         self.items.append(delivery)
         self.msgs += delivery.count - delivery.skip
 
@@ -121,7 +160,8 @@ class Inbox:
         self._notices[notice.node] = notice
         self.items.append(notice)
 
-    def take(self) -> Delivery | Notice | None:
+    def take(self) -> Item | None:
+        """The next item, None if there is none."""
         if not self.items:
             return None
         item = self.items.popleft()

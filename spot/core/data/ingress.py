@@ -1,159 +1,254 @@
 """What peers publish to the topics of this node: in which order, and when there is room.
 
-Where subscribers have no room, publishes wait at the link that they came by, and that link's credit
-with them. What room there is then goes round the links that wait, a bounded number of messages a
-turn, so that each publisher gets an equal share: round robin (Nagle, "On Packet Switches with
-Infinite Storage", RFC 970), but by messages and not by frames, whose sizes differ.
+Where subscribers have no room, publishes wait at the link that they came by, and the credit of that
+link waits with them. What room there is then goes round the links that wait, a bounded number of
+messages a turn, so that each publisher gets an equal share. This is round robin (Nagle, "On Packet
+Switches with Infinite Storage", RFC 970), but by messages and not by frames, as frames differ in
+size.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from typing import NamedTuple, Protocol
+
+from spot.core.context import NodeContext
+from spot.core.data.credit import Credit
 from spot.core.data.hosting import ROOM_MAX, Hosting
-from spot.core.data.outbox import PUBLISHERS_MAX, Publisher, Publishers
-from spot.core.effects import Effects
-from spot.core.link import Flow, Ingress, Link
-from spot.core.wire.batches import Chunk
+from spot.core.data.publishers import Publishers
+from spot.core.data.replay import Replay
+from spot.core.link import Link
+from spot.core.topics.registry import Registry
+from spot.core.wire import batches
+from spot.core.wire.batches import Batch, Chunk
 from spot.core.wire.codec import Sender
 from spot.core.wire.greeting import Incarnation
 
 SHARE_MSGS = 256
-"""A turn, where several links wait."""
-UNTOLD = -1
-"""What was dealt with is to be told, also if it is nothing, or was told before."""
+"""A turn of a link, where several links wait."""
 
 
-class Ordering(Hosting):
+class Forwarder(Protocol):
+    """Sends publishes on to hosts behind this node."""
+
+    def forward(self, link: Link, topic_id: int, sender: Sender, chunk: Chunk) -> Chunk | None:
+        """Sends publishes on that came by a link. Returns those for which there is no room now."""
+
+
+class Publish(NamedTuple):
+    """Messages that a node published, which wait for their place.
+
+    ``last`` is that publisher's number of the last of them. ``sender`` is set if they came through
+    a relay, and ``chunk`` as well if they go on to a host behind this node.
+    """
+
+    topic_id: int
+    payloads: tuple[bytes, ...]
+    size: int
+    last: int
+    sender: Sender | None = None
+    chunk: Chunk | None = None
+
+
+class _LinkQueue:
+    """The publishes that wait at a link, since when the first of them does."""
+
+    __slots__ = ("publishes", "since")
+
+    def __init__(self) -> None:
+        self.publishes: deque[Publish] = deque()
+        self.since = 0.0
+
+
+class Ingress:
     """Gives publishes of peers their order, as there is room, and fairly."""
 
     def __init__(
-        self, node: str, sndhwm: int, rcvhwm: int, history_total_bytes: int, effects: Effects
+        self,
+        context: NodeContext,
+        registry: Registry,
+        hosting: Hosting,
+        replay: Replay,
+        publishers: Publishers,
+        credit: Credit,
+        forwarder: Forwarder,
     ) -> None:
-        super().__init__(node, sndhwm, rcvhwm, history_total_bytes, effects)
-        # Links whose publishes wait for room; whose turn it is next stands first.
-        self.stuck: dict[Link, None] = {}
-        # While there is no quorum.
-        self.refusing = False
-        self.publishers = Publishers()
+        self._context = context
+        self._registry = registry
+        self._hosting = hosting
+        self._replay = replay
+        self._publishers = publishers
+        self._credit = credit
+        self._forwarder = forwarder
+        self._queues: dict[Link, _LinkQueue] = {}
+        # Links at which publishes wait. The link whose turn is next stands first.
+        self.waiting: dict[Link, None] = {}
 
-    def _publisher_of(self, link: Link, ingress: Ingress) -> Publisher:
-        """Whose it is, to be told on all ways that it publishes on: what comes last may have been
-        under way for long, on one that is lost.
+    # Links
+
+    def link_up(self, link: Link) -> None:
+        """A link is up: the peer may publish."""
+        self._queues[link] = _LinkQueue()
+        self._publishers.link_up(link)
+
+    def link_down(self, link: Link) -> None:
+        """The link has ended: what waited there is sent again on another."""
+        self._queues.pop(link, None)
+        self.waiting.pop(link, None)
+        self._publishers.link_down(link)
+
+    def stop(self) -> None:
+        """The node leaves: nothing is ordered any more."""
+        for queue in self._queues.values():
+            queue.publishes.clear()
+        self.waiting.clear()
+
+    # Arrivals
+
+    def on_publish(self, link: Link, batch: Batch, now: float) -> None:
+        """A peer's messages for a topic hosted here."""
+        size = link.publishes.charge(batch, self._context.bytes_max)
+        last = batch.first + batch.msgs - 1
+        payloads = batches.payloads_of(batch)
+        self._append(link, Publish(batch.topic_id, payloads, size, last), now)
+
+    def on_forward(
+        self, link: Link, sender: Sender, batch: Batch, record: bytes, now: float
+    ) -> None:
+        """Messages of a node behind the peer, or of the peer for a host behind this node."""
+        context = self._context
+        size = link.publishes.charge(batch, context.bytes_max)
+        is_host = sender.host == context.node
+        if is_host and Incarnation(sender.host_started, sender.host_random) != context.incarnation:
+            # They are for an earlier incarnation. Those for this one have the same numbers.
+            self._credit.consumed(link, link.publishes, batch.msgs, size)
+            return
+        last = batch.first + batch.msgs - 1
+        if is_host:
+            found = Publish(batch.topic_id, batches.payloads_of(batch), size, last, sender)
+        else:
+            chunk = Chunk(record, batch.msgs, size, batch.large, batch.first)
+            found = Publish(batch.topic_id, (), size, last, sender, chunk)
+        self._append(link, found, now)
+
+    def _append(self, link: Link, publish: Publish, now: float) -> None:
+        queue = self._queues[link]
+        if not queue.publishes:
+            queue.since = now
+        queue.publishes.append(publish)
+        self.waiting[link] = None
+
+    # Order
+
+    def order(self, link: Link, now: float) -> None:
+        """Orders what a peer published. Where a subscriber is full, the node's deadline says when
+        to go on.
+
+        With ``overflow="catch-up"`` such a subscriber is set aside after ``send_timeout``, as
+        after a publish of this node.
         """
-        sender = ingress.sender
-        if sender is None:
-            assert link.publisher is not None
-            return link.publisher
-        life = Incarnation(sender.started, sender.random)
-        publisher = self.publishers.find(sender.node, life)
-        if publisher not in link.forwarders:
-            link.forwarders[publisher] = UNTOLD
-            if len(link.forwarders) > PUBLISHERS_MAX:
-                del link.forwarders[next(iter(link.forwarders))]
-        return publisher
+        config = self._context.config
+        patience = config.send_timeout if config.overflow == "catch-up" else None
+        due = self._order(link, now, patience, ROOM_MAX)
+        if due is not None:
+            self._context.due(due)
 
-    def order_ingress(
-        self, link: Link, now: float, patience: float | None, most: int = ROOM_MAX
-    ) -> float | None:
-        """Orders what a peer published, up to so many. Returns when to go on, if a subscriber is
-        full.
+    def go_on(self, now: float) -> None:
+        """Orders what waited for room, where there is some now."""
+        most = SHARE_MSGS if len(self.waiting) > 1 else ROOM_MAX
+        moved = True
+        while moved:
+            moved = False
+            for link in list(self.waiting):
+                before = link.publishes.consumed_msgs
+                self._order(link, now, None, most)
+                if link.publishes.consumed_msgs == before:
+                    continue
+                moved = True
+                if link in self.waiting:
+                    # A link that had its turn goes to the end.
+                    del self.waiting[link]
+                    self.waiting[link] = None
 
-        After ``patience`` seconds (None: never) such a subscriber is set aside, as after a publish
-        of one's own. What was ordered before, on this way or another, is dropped; so is what
+    def _order(self, link: Link, now: float, patience: float | None, most: int) -> float | None:
+        """Orders what a peer published, up to so many messages.
+
+        Returns when to go on, if a subscriber is full: after ``patience`` seconds it is set aside
+        (None: never). What was ordered before, on this path or another, is dropped. So is what
         follows a gap, as the publisher sends it again.
         """
-        while link.ingress:
+        queue = self._queues[link]
+        publishes = queue.publishes
+        while publishes:
             if most <= 0:
-                self.stuck[link] = None
+                self.waiting[link] = None
                 return None
-            ingress = link.ingress.popleft()
-            if ingress.chunk is not None:
-                chunk = ingress.chunk
-                unsent = self.pass_on(link, ingress.topic_id, ingress.sender, chunk)
-                left = 0 if unsent is None else unsent.size
-                passed = chunk.count - (0 if unsent is None else unsent.count)
-                self.consumed(link, link.publishes, passed, chunk.size - left)
-                most -= passed
-                if unsent is not None:
-                    link.ingress.appendleft(ingress._replace(size=left, chunk=unsent))
-                    self.stuck[link] = None
+            publish = publishes.popleft()
+            if publish.chunk is not None:
+                passed = self._forward(link, queue, publish, publish.chunk)
+                if passed is None:
+                    self.waiting[link] = None
                     return None
+                most -= passed
                 continue
-            topic_id = ingress.topic_id
-            payloads = ingress.payloads
-            size = ingress.size
-            last = ingress.last
-            publisher = self._publisher_of(link, ingress)
-            known = len(payloads)
-            gap = ingress.sender is not None and last - known > publisher.settled
-            if not gap:
-                known = max(0, min(known, publisher.settled - last + known))
-                self.counters.duplicates += known
-                if known and ingress.sender is None:
-                    # Who sends again has not heard.
-                    link.told = UNTOLD
-                elif known:
-                    link.forwarders[publisher] = UNTOLD
-            if known:
-                left = sum(map(len, payloads[known:]))
-                self.consumed(link, link.publishes, known, size - left)
-                payloads = payloads[known:]
-                size = left
-            if not payloads:
+            fresh = self._fresh(link, publish)
+            if not fresh.payloads:
                 continue
-            topic = self.registry.local_by_id.get(topic_id)
-            if topic is None or self.refusing:
+            topic_id, payloads, size, last, sender, _ = fresh
+            publisher = self._publishers.of(link, sender)
+            topic = self._registry.sent.get(topic_id)
+            if topic is None or topic.upstream is not None or self._context.refusing:
                 publisher.refused += len(payloads)
             else:
-                room = self.room(topic)
+                room = self._hosting.room(topic)
                 if room == 0:
-                    due = None if patience is None else link.ingress_since + patience
+                    due = None if patience is None else queue.since + patience
                     if due is None or now < due:
-                        link.ingress.appendleft(
-                            Ingress(topic_id, payloads, size, last, ingress.sender)
-                        )
-                        self.stuck[link] = None
+                        publishes.appendleft(fresh)
+                        self.waiting[link] = None
                         return due
-                    self.set_aside_full(topic, now)
-                    room = self.room(topic)
+                    self._replay.set_aside_full(topic, now)
+                    room = self._hosting.room(topic)
                 room = min(room, most)
                 if room < len(payloads):
                     rest = payloads[room:]
                     payloads = payloads[:room]
                     left = sum(map(len, rest))
-                    link.ingress.appendleft(Ingress(topic_id, rest, left, last, ingress.sender))
+                    publishes.appendleft(Publish(topic_id, rest, left, last, sender))
                     size -= left
                     last -= len(rest)
-                self.publish(topic, payloads)
+                self._hosting.publish(topic, payloads)
             publisher.settled = last
-            link.ingress_since = now
-            self.consumed(link, link.publishes, len(payloads), size)
+            queue.since = now
+            self._credit.consumed(link, link.publishes, len(payloads), size)
             most -= len(payloads)
-        self.stuck.pop(link, None)
+        self.waiting.pop(link, None)
         return None
 
-    def go_on(self, now: float) -> None:
-        """Orders what waited for room, where there is some now."""
-        most = SHARE_MSGS if len(self.stuck) > 1 else ROOM_MAX
-        moved = True
-        while moved:
-            moved = False
-            for link in list(self.stuck):
-                before = link.publishes.consumed_msgs
-                self.order_ingress(link, now, None, most)
-                if link.publishes.consumed_msgs == before:
-                    continue
-                moved = True
-                if link in self.stuck:
-                    # Who had its turn goes to the end.
-                    del self.stuck[link]
-                    self.stuck[link] = None
+    def _forward(self, link: Link, queue: _LinkQueue, publish: Publish, chunk: Chunk) -> int | None:
+        """Sends publishes on. Returns how many; None if some of them wait for room."""
+        assert publish.sender is not None
+        unsent = self._forwarder.forward(link, publish.topic_id, publish.sender, chunk)
+        left = 0 if unsent is None else unsent.size
+        passed = chunk.count - (0 if unsent is None else unsent.count)
+        self._credit.consumed(link, link.publishes, passed, chunk.size - left)
+        if unsent is None:
+            return passed
+        queue.publishes.appendleft(publish._replace(size=left, chunk=unsent))
+        return None
 
-    def consumed(self, link: Link, flow: Flow, count: int, size: int) -> None:
-        """Messages of the link were taken (or dropped): the peer may send as many more."""
-        raise NotImplementedError
-
-    def pass_on(
-        self, link: Link, topic_id: int, sender: Sender | None, chunk: Chunk
-    ) -> Chunk | None:
-        """Sends publishes on towards their host. Returns those for which there is no room now."""
-        raise NotImplementedError
+    def _fresh(self, link: Link, publish: Publish) -> Publish:
+        """The publish without what this host has dealt with before."""
+        topic_id, payloads, size, last, sender, _ = publish
+        publisher = self._publishers.of(link, sender)
+        known = len(payloads)
+        if sender is None or last - known <= publisher.settled:
+            known = max(0, min(known, publisher.settled - last + known))
+            self._context.counters.duplicates += known
+            if known:
+                self._publishers.tell_again(link, publisher, sender)
+        if not known:
+            return publish
+        left = sum(map(len, payloads[known:]))
+        self._credit.consumed(link, link.publishes, known, size - left)
+        return Publish(topic_id, payloads[known:], left, last, sender)

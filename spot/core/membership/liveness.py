@@ -1,49 +1,106 @@
-"""When a peer counts as lost: timing as pure functions.
+"""When a peer is lost: its connection closed, it was silent, or it hears nothing of this node.
 
-The end that dialled beats, and the other answers each beat at once: so a node that hears many
-peers gets their answers together, and wakes less often than if all beat by themselves. The
-interval is a third of the shorter ``peer_timeout`` at the most, so that two beats may be lost or
-late before anybody is accused. Any traffic counts as life. Each end also says how long ago it
-heard of the other: a link of which one direction is dead is lost to both.
+Anything that arrives counts as life, also bytes of a frame that is not complete. A link is lost
 
-Beats fall on quarters of the interval by the clock, which the nodes of one machine share. So a node
-is woken for several beats at a time, which costs half as much as to wake for each; and no more
-than a quarter of the nodes beat at once.
+- when its connection closes: at once;
+- when nothing was heard of the peer for ``peer_timeout``;
+- when the peer's heartbeat says that it heard nothing of this node for ``peer_timeout``.
+
+A node that was itself stopped accuses nobody for that time.
 """
 
 from __future__ import annotations
 
-from math import floor
-
-STEPS_PER_INTERVAL = 4
-ROUNDING_STEPS = 1e-6
-LATE_S = 0.1
-"""A node that looked at its deadlines later than this was stopped or starved."""
-
-
-def beat_interval(heartbeats: tuple[float, float], peer_timeouts: tuple[float, float]) -> float:
-    """Seconds between the heartbeats of a link, from the settings of its two ends."""
-    return min(*heartbeats, *(timeout / 3 for timeout in peer_timeouts))
+from spot.core.context import NodeContext
+from spot.core.link import Link, LinkState
+from spot.core.membership.dials import Dials
+from spot.core.membership.lifecycle import Lifecycle
+from spot.core.membership.links import GONE_SILENT, Links
+from spot.core.membership.timing import UNHEARD_INTERVALS, is_silent, lateness
+from spot.core.wire.codec import Heartbeat
 
 
-def next_beat(now: float, interval: float) -> float:
-    """When to beat next: within an interval from now, and not before three quarters of one."""
-    step = interval / STEPS_PER_INTERVAL
-    # A beat that was in time is followed by one an interval later, however it was rounded.
-    return floor((now + interval) / step + ROUNDING_STEPS) * step
+class Liveness:
+    """Decides that links are lost."""
 
+    def __init__(
+        self, context: NodeContext, links: Links, dials: Dials, lifecycle: Lifecycle
+    ) -> None:
+        self._context = context
+        self._links = links
+        self._dials = dials
+        self._lifecycle = lifecycle
+        # Until then this node does not believe that it was not heard: it was itself stopped.
+        self._trusting_at = context.now
+        self._last_look = context.now
 
-def lateness(due: float, now: float) -> float:
-    """How long this node was itself not looking; its peers are not accused for that time."""
-    late = now - due
-    return late if late > LATE_S else 0.0
+    def lost(self, conn: bytes, why: str, now: float) -> None:
+        """A connection ended, or could not be made."""
+        link = self._links.by_conn.get(conn)
+        if link is None:
+            return
+        if link.is_up:
+            self._lifecycle.down(link, why, now)
+        elif link.state is LinkState.DIALLING:
+            self._dials.failed(link, why, now)
+        else:
+            del self._links.by_conn[conn]
 
+    def check(self, now: float) -> None:
+        """Ends links whose peers are silent, and connections that were not greeted in time."""
+        late = lateness(max(self._context.deadline, self._last_look), now)
+        self._last_look = now
+        if late:
+            self._excuse(late, now)
+        for link in list(self._links.by_conn.values()):
+            if link.is_up:
+                if is_silent(link.heard_at, now, self._context.config.peer_timeout):
+                    self._give_up(link, GONE_SILENT, now)
+            elif now >= link.answer_by:
+                if link.state is LinkState.DIALLING:
+                    self._dials.failed(link, "no greeting came", now)
+                else:
+                    self._links.end(link)
 
-def is_silent(heard_at: float, now: float, peer_timeout: float) -> bool:
-    """Whether a peer is lost because nothing was heard of it."""
-    return now - heard_at >= peer_timeout
+    def _excuse(self, late: float, now: float) -> None:
+        """This node was not looking: nobody is accused for that time."""
+        for link in self._links.by_conn.values():
+            link.heard_at = min(now, link.heard_at + late)
+            link.answer_by += late
+        self._trusting_at = now + self._context.config.peer_timeout
 
+    def on_heartbeat(self, link: Link, beat: Heartbeat, now: float) -> None:
+        """A peer says how long it has not heard this node."""
+        unheard = beat.heard / 1e6 >= self._context.config.peer_timeout
+        if unheard and now >= self._trusting_at:
+            self._give_up(link, "the peer hears nothing of this node", now)
 
-def greeting_timeout(peer_timeout: float) -> float:
-    """Seconds that a dial may take until the peer has greeted."""
-    return max(1.0, peer_timeout)
+    def _give_up(self, link: Link, why: str, now: float) -> None:
+        self._links.farewell(link, GONE_SILENT)
+        self._lifecycle.down(link, why, now)
+
+    def quiet(self, now: float) -> list[bytes]:
+        """Links that were silent for longer than a heartbeat: did bytes arrive since last asked?"""
+        found = []
+        for link in self._links.by_node.values():
+            if now - link.heard_at > UNHEARD_INTERVALS * link.interval:
+                link.probed_before = link.probed_at
+                link.probed_at = now
+                found.append(link.conn)
+        return found
+
+    def alive(self, conn: bytes, now: float) -> None:
+        """Bytes arrived of a frame that is not complete."""
+        link = self._links.by_conn.get(conn)
+        # Bytes that were counted before the last frame may be that frame's: they are no news.
+        if link is not None and link.probed_before >= link.heard_at:
+            link.heard_at = now
+
+    def next_due(self, deadline: float) -> float:
+        """The earlier of a deadline and the next moment at which a link may be lost."""
+        timeout = self._context.config.peer_timeout
+        for link in self._links.by_conn.values():
+            due = link.heard_at + timeout if link.is_up else link.answer_by
+            if due < deadline:
+                deadline = due
+        return deadline

@@ -1,59 +1,11 @@
-"""Subscriptions: one's own, what peers say of theirs, and the record that says it."""
+"""Who wants which topic: a set of subscriptions, and this node's own with their positions."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable
-from typing import NamedTuple
-
 from spot.core.topics.patterns import Patterns
 from spot.core.topics.position import Position
-from spot.core.wire.codec import EVERYTHING, SEQ_MAX, ProtocolError, record, text_of
-
-EXACT = 0
-PATTERN = 1
-POSITION = 2
-
-_INTEREST = struct.Struct("<BQQB")
-
-
-class InterestEntry(NamedTuple):
-    """A subscription as a peer tells it, and from where on it wants the stream.
-
-    ``kind`` is EXACT, PATTERN, or POSITION: not a subscription, but the position reached in a topic
-    that a pattern matches. The position is ``last`` of ``epoch``; where the epoch is 0 there is
-    none, and ``last`` says how many of the newest messages are to come first.
-    """
-
-    kind: int
-    epoch: int
-    last: int
-    name: str
-
-
-def encode_interest(kind: int, entries: Iterable[InterestEntry]) -> bytes:
-    """INTEREST or INTEREST_GONE."""
-    parts = []
-    for sort, epoch, last, name in entries:
-        encoded = name.encode()
-        parts.append(_INTEREST.pack(sort, epoch, last, len(encoded)))
-        parts.append(encoded)
-    return record(kind, b"".join(parts))
-
-
-def decode_interest(body: bytes) -> list[InterestEntry]:
-    entries = []
-    at = 0
-    while at < len(body):
-        if len(body) - at < _INTEREST.size:
-            raise ProtocolError("an interest list is cut off")
-        kind, epoch, last, size = _INTEREST.unpack_from(body, at)
-        at += _INTEREST.size
-        if kind > POSITION or (epoch and last >= SEQ_MAX):
-            raise ProtocolError(f"an interest is of kind {kind}, its position {last} of {epoch}")
-        entries.append(InterestEntry(kind, epoch, last, text_of(body, at, size)))
-        at += size
-    return entries
+from spot.core.wire.codec import EVERYTHING
+from spot.core.wire.interests import EXACT, PATTERN, POSITION, InterestEntry
 
 
 class Interest:
@@ -90,30 +42,60 @@ class Interest:
         return len(self.topics) + len(self.patterns)
 
 
-class Subscriptions(Interest):
-    """One's own subscriptions, with the positions reached in the topics that they match.
+class Subscriptions:
+    """This node's own subscriptions, with the positions reached in the topics that they match.
 
-    A topic has a position for each node that hosts it: their streams are not the same. Where
-    there is none yet, a stream is taken from its beginning, as far as history holds it, if the
-    topic was announced after the subscription; else from now on. ``newest`` says how many of the
-    newest messages a subscription asked for instead. ``told`` has, by node, the subscriptions for
-    which it has nothing older than they are but what it has announced.
+    A topic has a position for each node that hosts it, as the streams of two hosts differ. Where
+    there is no position yet, the stream of a topic that was announced after the subscription is
+    taken from its beginning, as far as the host's replay buffer holds it; every other stream is
+    taken from now on. ``newest`` says how many of the newest messages a subscription asked for
+    instead. ``told`` has, by node, the subscriptions that the node knew when it announced all its
+    topics: whatever it announces later is younger than they are.
     """
 
-    __slots__ = ("newest", "positions", "told")
+    __slots__ = ("interest", "newest", "positions", "told", "wants")
 
     def __init__(self) -> None:
-        super().__init__()
+        self.interest = Interest()
+        # Whether any subscription matches a topic. Called for each batch, so without a detour.
+        self.wants = self.interest.wants
         self.positions: dict[str, dict[str, Position]] = {}
         self.newest: dict[str, int] = {}
         self.told: dict[str, set[str]] = {}
 
+    @property
+    def topics(self) -> set[str]:
+        """The subscriptions to exact topics."""
+        return self.interest.topics
+
+    @property
+    def patterns(self) -> Patterns:
+        """The subscriptions to patterns."""
+        return self.interest.patterns
+
+    def add(self, name: str, *, pattern: bool) -> bool:
+        """True if it is new."""
+        return self.interest.add(name, pattern=pattern)
+
+    def remove(self, name: str, *, pattern: bool) -> bool:
+        """True if it was there. Forgets the positions of topics that nothing matches any more."""
+        if not self.interest.remove(name, pattern=pattern):
+            return False
+        for told in self.told.values():
+            told.discard(name)
+        self.newest.pop(name, None)
+        topics = list(self.positions) if pattern else [name]
+        for topic in topics:
+            if not self.wants(topic):
+                self.positions.pop(topic, None)
+        return True
+
     def position(self, topic: str, node: str) -> Position | None:
-        """The position in what one node hosts."""
+        """The position in the stream that one node hosts under a name."""
         return self.positions.get(topic, {}).get(node)
 
     def new_position(self, topic: str, node: str) -> Position:
-        """The same; if there is none, it is there from now on."""
+        """The same position, made if there is none."""
         by_node = self.positions.setdefault(topic, {})
         position = by_node.get(node)
         if position is None:
@@ -123,14 +105,14 @@ class Subscriptions(Interest):
     def entry(self, name: str, node: str, *, pattern: bool) -> InterestEntry:
         """One subscription, as it is told to a node."""
         if pattern:
-            # Who knows of it already has announced every topic that it had then.
+            # A node that knows the pattern has announced every topic that it had then.
             told = name in self.told.get(node, ())
             self.told.setdefault(node, set()).add(name)
             return InterestEntry(PATTERN, 0, EVERYTHING if told else 0, name)
         return InterestEntry(EXACT, *self.reached(name, node), name)
 
     def reached(self, name: str, node: str) -> tuple[int, int]:
-        """Epoch and sequence from where on a topic is wanted of a node, as INTEREST says it."""
+        """Epoch and sequence from which on a topic is wanted of a node, as INTEREST says it."""
         position = self.position(name, node)
         if position is None:
             newest = 0 if name in self.told.get(node, ()) else self.newest.get(name, 0)
@@ -140,8 +122,10 @@ class Subscriptions(Interest):
         return position.epoch, position.last
 
     def awaits(self, name: str, node: str) -> None:
-        """A node has announced all its topics, without this one. If it does later, that has begun
-        since then, and not only its newest messages are wanted.
+        """Notes that a node has announced all its topics, and not this one.
+
+        If the node announces the topic later, the topic has begun since then. The subscription
+        gets it from its first message, and not only its newest messages.
         """
         self.told.setdefault(node, set()).add(name)
 
@@ -155,16 +139,3 @@ class Subscriptions(Interest):
         ]
         found += [self.entry(name, node, pattern=True) for name in self.patterns]
         return found
-
-    def remove(self, name: str, *, pattern: bool) -> bool:
-        """Also forgets the positions of topics that nothing matches any more."""
-        if not super().remove(name, pattern=pattern):
-            return False
-        for told in self.told.values():
-            told.discard(name)
-        self.newest.pop(name, None)
-        topics = list(self.positions) if pattern else [name]
-        for topic in topics:
-            if not self.wants(topic):
-                self.positions.pop(topic, None)
-        return True

@@ -5,10 +5,9 @@ of any type may share a frame, and are handled in order. A large payload is not 
 frame: its record (DATA_LARGE, PUBLISH_LARGE) holds all but the payload, which follows as the next
 part of the same ZeroMQ message, in the order of the records.
 
-Here are the types of all records, and what those without payloads hold, but for greeting.py and
-interest.py, which say it of their own; payloads are in batches.py and medley.py. Everything that a
-decoder meets may come from a stranger: it raises ProtocolError, and nothing else, for whatever is
-not what it should be.
+This file has the types of all records, and the bodies of most. The greeting is in greeting.py,
+subscriptions in interests.py, payloads in batches.py and multi_batch.py. A stranger may have sent
+whatever a decoder meets: a decoder raises ProtocolError, and nothing else, for what is not valid.
 """
 
 from __future__ import annotations
@@ -17,7 +16,10 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+"""Rises with every change of what frames look like. tests/core/vectors/wire.json shows the frames
+of a version, and a test compares them with what is encoded.
+"""
 
 HELLO = 1
 CONFIRM = 2
@@ -52,7 +54,7 @@ AGAIN_LARGE = 30
 FORWARD = 31
 FORWARD_LARGE = 32
 CONFIRMED = 33
-MEDLEY = 34
+MULTI_DATA = 34
 BEGIN = 35
 
 WITH_LARGE = frozenset((DATA_LARGE, PUBLISH_LARGE, AGAIN_LARGE, FORWARD_LARGE))

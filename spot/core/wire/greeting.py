@@ -25,6 +25,8 @@ from spot.errors import InvalidArgument
 from spot.names import check_word
 
 MAGIC = b"SPOT"
+NODE_UNKNOWN = "?"
+"""Stands for the node id of a greeting that only another version understands."""
 HELLO_BYTES_MAX = 8192
 U64_MAX = (1 << 64) - 1
 
@@ -119,8 +121,29 @@ def versions_of(body: bytes) -> tuple[int, int]:
     return body[4], body[5]
 
 
+def _understood(low: int, high: int, me_low: int, me_high: int) -> bool:
+    """Whether two nodes have a version in common."""
+    return low <= me_high and high >= me_low
+
+
+def _foreign(low: int, high: int, body: bytes) -> Hello:
+    """A greeting of which this build understands the versions, and the node id if it is where it
+    is today. The rest is empty: ``judge`` refuses it.
+    """
+    try:
+        node = _word(_json(body[6:]), "node")
+    except ProtocolError:
+        node = NODE_UNKNOWN
+    return Hello("", node, Incarnation(0, 0), 0, 0, 0, 0, 0, 0.0, 0.0, low, high)
+
+
 def decode_hello(body: bytes) -> Hello:
+    """Raises ProtocolError for what is malformed. What a version that this build does not speak
+    says need not be as expected: such a greeting is decoded as far as ``judge`` needs it.
+    """
     low, high = versions_of(body)
+    if not _understood(low, high, PROTOCOL_VERSION, PROTOCOL_VERSION):
+        return _foreign(low, high, body)
     fields = _json(body[6:])
     incarnation = fields.get("incarnation")
     if not isinstance(incarnation, list) or len(incarnation) != 2:
@@ -167,11 +190,12 @@ def judge(hello: Hello, me: Hello) -> Refusal | None:
     """Whether the versions, identity and cluster of a greeting can be accepted at all."""
     if hello.incarnation == me.incarnation:
         return judged_self(me)
-    if hello.version_low > me.version_high or hello.version_high < me.version_low:
+    if not _understood(hello.version_low, hello.version_high, me.version_low, me.version_high):
         return Refusal(
             REFUSED_VERSION,
-            f"node {hello.node} speaks protocol {hello.version_low} to {hello.version_high}, "
-            f"node {me.node} {me.version_low} to {me.version_high}",
+            f"node {me.node} speaks protocol versions {me.version_low} to {me.version_high}, "
+            f"node {hello.node} speaks {hello.version_low} to {hello.version_high}: "
+            "run builds of SPOT that share a version",
         )
     if hello.cluster != me.cluster:
         return Refusal(

@@ -1,7 +1,7 @@
-"""Messages of many topics in one record, a medley: for when each topic has few.
+"""Messages of many topics in one record, a multi-topic batch: for when each topic has few.
 
-A medley is made where a flush finds few messages in each of many topics that the same links get.
-Its body is four columns, little-endian::
+A multi-topic batch is made where a flush finds few messages in each of many topics that the same
+peers get. Its body is four columns, little-endian::
 
     count u32 | size u32 | count topic ids u32 | count sequences u64 | [count sizes u32] | payloads
 
@@ -26,8 +26,8 @@ _COLUMNS = 12
 """Bytes of topic id and sequence."""
 
 
-class Medley(NamedTuple):
-    """A decoded medley: its columns, and where its payloads are.
+class MultiBatch(NamedTuple):
+    """A decoded multi-topic batch: its columns, and where its payloads are.
 
     Payload ``n`` is ``frame[offsets[n]:offsets[n + 1]]``; where offsets is None, all have ``size``
     and begin at ``start``.
@@ -73,10 +73,10 @@ class Medley(NamedTuple):
         )
 
 
-def encode_medley(
+def encode_multi(
     topic_ids: Sequence[int], sequences: Sequence[int], payloads: Sequence[bytes]
 ) -> tuple[bytes, int]:
-    """One MEDLEY record and the number of its payload bytes."""
+    """One MULTI_DATA record and the number of its payload bytes."""
     count = len(payloads)
     sizes = list(map(len, payloads))
     size = sizes[0]
@@ -88,54 +88,65 @@ def encode_medley(
         columns += struct.pack(f"<{count}I", *sizes)
         size = batches.MIXED
     length = _COUNTS.size + len(columns) + total
-    return b"".join((_RECORD.pack(codec.MEDLEY, length, count, size), columns, *payloads)), total
+    return b"".join(
+        (_RECORD.pack(codec.MULTI_DATA, length, count, size), columns, *payloads)
+    ), total
 
 
-def decode_medley(frame: bytes, start: int, end: int) -> Medley:
-    """Raises ProtocolError for what is not a medley."""
+def decode_multi(frame: bytes, start: int, end: int) -> MultiBatch:
+    """Raises ProtocolError for what is not a multi-topic batch."""
     if end - start < _COUNTS.size:
-        raise ProtocolError(f"a medley has {end - start} bytes")
+        raise ProtocolError(f"a multi-topic batch has {end - start} bytes")
     count, size = _COUNTS.unpack_from(frame, start)
     start += _COUNTS.size
     if count == 0 or count * _COLUMNS > end - start:
-        raise ProtocolError(f"a medley says {count} messages, {end - start} bytes are left")
+        raise ProtocolError(
+            f"a multi-topic batch says {count} messages, {end - start} bytes are left"
+        )
     topic_ids = struct.unpack_from(f"<{count}I", frame, start)
     start += 4 * count
     sequences = struct.unpack_from(f"<{count}Q", frame, start)
     start += 8 * count
     if min(sequences) == 0 or max(sequences) >= codec.SEQ_MAX:
-        raise ProtocolError(f"a medley's sequences are {min(sequences)} to {max(sequences)}")
+        raise ProtocolError(
+            f"a multi-topic batch's sequences are {min(sequences)} to {max(sequences)}"
+        )
     offsets: Sequence[int] | None = None
     if size != batches.MIXED:
         if count * size != end - start:
-            raise ProtocolError(f"a medley says {count} times {size} bytes, {end - start} are left")
+            raise ProtocolError(
+                f"a multi-topic batch says {count} times {size} bytes, {end - start} are left"
+            )
     else:
         if count * 4 > end - start:
-            raise ProtocolError(f"a medley says {count} sizes, {end - start} bytes are left")
+            raise ProtocolError(
+                f"a multi-topic batch says {count} sizes, {end - start} bytes are left"
+            )
         sizes = struct.unpack_from(f"<{count}I", frame, start)
         start += 4 * count
         offsets = tuple(accumulate(sizes, initial=start))
         if offsets[-1] != end:
             raise ProtocolError(
-                f"a medley's sizes add up to {offsets[-1] - start}, not {end - start}"
+                f"a multi-topic batch's sizes add up to {offsets[-1] - start}, not {end - start}"
             )
-    return Medley(topic_ids, sequences, size, offsets, frame, start, end)
+    return MultiBatch(topic_ids, sequences, size, offsets, frame, start, end)
 
 
 def without(data: bytes, topic_ids: Set[int]) -> tuple[bytes, int, int] | None:
-    """A MEDLEY record without what it holds of some topics, the number of its messages and that of
-    their payload bytes: the record itself if it holds nothing of them, None if nothing else.
+    """A MULTI_DATA record without what it holds of some topics; None if it holds nothing else.
+
+    Returns the record, the number of its messages, and the number of their payload bytes.
     """
-    medley = decode_medley(data, codec.RECORD_OVERHEAD, len(data))
-    if topic_ids.isdisjoint(medley.topic_ids):
-        return data, medley.msgs, medley.payload_bytes
-    left = [at for at, topic_id in enumerate(medley.topic_ids) if topic_id not in topic_ids]
+    multi = decode_multi(data, codec.RECORD_OVERHEAD, len(data))
+    if topic_ids.isdisjoint(multi.topic_ids):
+        return data, multi.msgs, multi.payload_bytes
+    left = [at for at, topic_id in enumerate(multi.topic_ids) if topic_id not in topic_ids]
     if not left:
         return None
-    payloads = medley.payloads(0, medley.msgs)
-    record, size = encode_medley(
-        [medley.topic_ids[at] for at in left],
-        [medley.sequences[at] for at in left],
+    payloads = multi.payloads(0, multi.msgs)
+    record, size = encode_multi(
+        [multi.topic_ids[at] for at in left],
+        [multi.sequences[at] for at in left],
         [payloads[at] for at in left],
     )
     return record, len(left), size

@@ -14,11 +14,12 @@ from ipaddress import IPv4Network
 import docker
 
 from spot.config import Config
-from spot.program.settings import HISTORY_NONE, PROGRAM_VARIABLES
+from spot.program.settings import JOURNAL_NONE, PROGRAM_VARIABLES
 from spot.testbed.backends.backend import RUN_VARIABLE
 from spot.testbed.backends.labels import labels_of
 from spot.testbed.compose import PROXY_SERVICE, ComposeOptions, file_stem, write_files
 from spot.testbed.engine import Images
+from spot.testbed.engine_endpoint import EngineEndpoint
 from spot.testbed.errors import ContainersNotStarted, PortInUse
 from spot.testbed.process_id import end_processes, marked_processes
 from spot.testbed.run import Run
@@ -35,7 +36,7 @@ __all__ = [
 
 CONTROL_TARGET = "/run/spot"
 FILES_TARGET = "/files"
-"""The folder in a container for the run's control sockets, and for its logs and histories."""
+"""The folder in a container for the run's control sockets, and for its logs and journals."""
 
 OUTPUT_LINES_MAX = 20
 END_GRACE_S = 2.0
@@ -48,11 +49,8 @@ _REASONS: dict[re.Pattern[str], str] = {
     re.compile(r"pull access denied|No such image|manifest unknown|failed to resolve"): (
         "an image is missing: 'make images' builds them"
     ),
-    re.compile(r"invalid mount config|bind source path does not exist"): (
-        "the engine does not see this machine's files, so it is another machine's: "
-        "unset DOCKER_HOST, or take BACKEND=process"
-    ),
 }
+_MOUNT_MISSING = re.compile(r"bind source path does not exist: *(?P<path>.+)")
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use")
 _SUBNET_TAKEN = re.compile(r"Pool overlaps|overlaps with (?:other|existing)|already in use by net")
 
@@ -85,7 +83,7 @@ def choose_subnets(run: Run, client: docker.DockerClient) -> Subnets:
 
 def write_project(run: Run, images: Images, client: docker.DockerClient) -> list[str]:
     """Writes the compose files into the run's directory. Returns them as options of compose."""
-    # Nodes run as this user, who then owns sockets and histories, and without any capability.
+    # Nodes run as this user, who then owns sockets and journals, and without any capability.
     user = f"{os.getuid()}:{os.getgid()}"
     plain = write_files(
         run.topology,
@@ -100,10 +98,10 @@ def write_project(run: Run, images: Images, client: docker.DockerClient) -> list
             node_settings={name: _settings_of(run, name) for name in run.topology.names},
             labels=labels_of(run),
             user=user,
-            mounts=(
-                f"{run.control_directory}:{CONTROL_TARGET}",
-                f"{run.files}:{FILES_TARGET}",
-            ),
+            mounts={
+                CONTROL_TARGET: str(run.control_directory),
+                FILES_TARGET: str(run.files),
+            },
         ),
     )
     # Health checks would start a Python every second or two; the testbed asks the nodes itself.
@@ -119,28 +117,30 @@ def compose_up(
     run: Run,
     files: Sequence[str],
     ports: Mapping[str, int],
+    endpoint: EngineEndpoint,
     timeout: float,
     say: Callable[[str], object],
 ) -> None:
     """Makes all containers, and starts them but for ``run.late``.
 
-    ``ports``: where services are published on this machine. Raises PortInUse, SubnetRefused,
-    ContainersNotStarted with the engine's words.
+    ``ports``: where services are published on this machine; ``endpoint``: the engine. Raises
+    PortInUse, SubnetRefused, ContainersNotStarted with the engine's words.
     """
     services = [name for name in run.topology.names if name not in run.late]
     services += [PROXY_SERVICE] if run.proxied else []
     say(f"starting {len(services)} containers")
     if run.late:
-        _compose(run, [*files, "create"], ports, timeout, len(services), say)
-        _compose(run, [*files, "start", *services], ports, timeout, len(services), say)
+        steps = [[*files, "create"], [*files, "start", *services]]
     else:
-        _compose(run, [*files, "up", "--detach"], ports, timeout, len(services), say)
+        steps = [[*files, "up", "--detach"]]
+    for words in steps:
+        _compose(run, words, _environment(run, ports, endpoint), timeout, len(services), say)
 
 
 def _compose(
     run: Run,
     words: Sequence[str],
-    ports: Mapping[str, int],
+    environment: Mapping[str, str],
     timeout: float,
     total: int,
     say: Callable[[str], object],
@@ -160,7 +160,7 @@ def _compose(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=_environment(run, ports),
+            env=environment,
             # Ctrl-C is for us: what this has begun, we sweep.
             start_new_session=True,
         )
@@ -207,6 +207,14 @@ def _refusal(run: Run, output: list[str]) -> ContainersNotStarted | PortInUse:
             "a port that a container should have is in use ('docker ps' and 'ss -ltnp' say by "
             f"whom): choose another base port, or none to take free ones. The engine said:\n{shown}"
         )
+    if missing := _MOUNT_MISSING.search(text):
+        return ContainersNotStarted(
+            f"the engine does not see {missing['path'].strip()}: it is another machine's, or sees "
+            "only some folders of this one, as one that runs in a virtual machine or a container. "
+            "Name folders that it sees by SPOT_STATE_DIR and for the results, choose this "
+            "machine's engine ('docker context use', DOCKER_HOST), or take BACKEND=process. It "
+            f"said:\n{shown}"
+        )
     for pattern, reason in _REASONS.items():
         if pattern.search(text):
             return ContainersNotStarted(f"{reason}. The engine said:\n{shown}")
@@ -216,8 +224,8 @@ def _refusal(run: Run, output: list[str]) -> ContainersNotStarted | PortInUse:
     )
 
 
-def _environment(run: Run, ports: Mapping[str, int]) -> dict[str, str]:
-    """Ours, without variables that would change what the files say."""
+def _environment(run: Run, ports: Mapping[str, int], endpoint: EngineEndpoint) -> dict[str, str]:
+    """Ours, without variables that would change what the files say, or which engine is meant."""
     kept = {
         name: text
         for name, text in os.environ.items()
@@ -227,7 +235,7 @@ def _environment(run: Run, ports: Mapping[str, int]) -> dict[str, str]:
         "TOXIPROXY_PORT" if name == PROXY_SERVICE else _port_variable(name): str(port)
         for name, port in ports.items()
     }
-    return {**kept, **published, RUN_VARIABLE: run.run_id}
+    return {**endpoint.environment(kept), **published, RUN_VARIABLE: run.run_id}
 
 
 def _port_variable(node: str) -> str:
@@ -247,8 +255,8 @@ def _settings_of_all(run: Run) -> dict[str, str]:
 
 
 def _settings_of(run: Run, node: str) -> dict[str, str]:
-    history = f"{FILES_TARGET}/{run.history_file(node).name}" if run.history else HISTORY_NONE
+    journal = f"{FILES_TARGET}/{run.journal_file(node).name}" if run.journal else JOURNAL_NONE
     return {
         "SPOT_CONTROL": f"{CONTROL_TARGET}/{run.control_socket(node).name}",
-        "SPOT_HISTORY": history,
+        "SPOT_JOURNAL": journal,
     }

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from ipaddress import IPv4Network
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,6 +43,7 @@ from spot.testbed.compose import (
 )
 from spot.testbed.edges import Edge, edge_between
 from spot.testbed.engine import connect, require_compose, require_images
+from spot.testbed.engine_endpoint import EngineEndpoint
 from spot.testbed.errors import ClusterError
 from spot.testbed.ports import LOOPBACK, PortReservation
 from spot.testbed.proxied_link import ProxiedLink
@@ -75,12 +76,17 @@ class DockerBackend:
         self._base_port = base_port
         self._ports = PortReservation()
         self._interrupted = False
+        self._connecting = threading.Lock()
+        self._connected: docker.DockerClient | None = None
 
     def start(self, run: Run, say: Callable[[str], object]) -> None:
         """Writes compose files and brings them up. Raises ClusterError."""
         require_compose()
-        sweep_engine(self._client)
-        images = require_images(self._client, run.image)
+        endpoint = EngineEndpoint.current()
+        run.engine = dict(endpoint.variables)
+        self._connected = connect(endpoint)
+        sweep_engine(self._client(run))
+        images = require_images(self._client(run), run.image)
         run.files.mkdir(parents=True, exist_ok=True)
         ports = self._choose_ports(run)
         run.nodes = {name: {} for name in run.topology.names}
@@ -89,13 +95,13 @@ class DockerBackend:
         run.save()
         timeout = START_TIMEOUT_S + START_TIMEOUT_NODE_S * len(run.nodes)
         for tries_left in reversed(range(SUBNET_TRIES)):
-            files = write_project(run, images, self._client)
+            files = write_project(run, images, self._client(run))
             try:
-                compose_up(run, files, ports, timeout, say)
+                compose_up(run, files, ports, endpoint, timeout, say)
                 break
             except SubnetRefused:
                 # Another run chose the same addresses at the same moment.
-                remove_run(self._client, run.run_id, interrupted=True)
+                remove_run(self._client(run), run.run_id, interrupted=True)
                 if not tries_left:
                     raise
             except BaseException:
@@ -115,9 +121,9 @@ class DockerBackend:
         """
         interrupted = end_compose(run.run_id) or self._interrupted
         if run.files != run.directory:
-            end_nodes(self._client, run.run_id)
+            end_nodes(self._client(run), run.run_id)
             self._keep_logs(run)
-        remove_run(self._client, run.run_id, interrupted=interrupted)
+        remove_run(self._client(run), run.run_id, interrupted=interrupted)
         self._ports.release()
 
     def detach(self, run: Run) -> None:
@@ -135,7 +141,7 @@ class DockerBackend:
         """At another address of its own network, under its old name."""
         with _told():
             container = self._container(run, node)
-            network = self._client.networks.get(f"{project_name(run)}_{node_network(node)}")
+            network = self._client(run).networks.get(f"{project_name(run)}_{node_network(node)}")
             taken = self._attributes(run, node)["NetworkSettings"]["Networks"]
             aliases = taken[network.name]["Aliases"]
             network.disconnect(container)
@@ -152,7 +158,9 @@ class DockerBackend:
     def times_held_back(self, run: Run, node: str) -> int:
         """As the engine counts it."""
         with _told():
-            stats = self._client.api.stats(container_name(run, node), stream=False, one_shot=True)
+            stats = self._client(run).api.stats(
+                container_name(run, node), stream=False, one_shot=True
+            )
         times: int = stats["cpu_stats"]["throttling_data"]["throttled_periods"]
         return times
 
@@ -231,9 +239,12 @@ class DockerBackend:
         """From the engine."""
         return self._log(run, PROXY_SERVICE) if run.proxied else ""
 
-    @cached_property
-    def _client(self) -> docker.DockerClient:
-        return connect()
+    def _client(self, run: Run) -> docker.DockerClient:
+        """Of the engine on which the run was started, whichever is the current one by now."""
+        with self._connecting:
+            if self._connected is None:
+                self._connected = connect(EngineEndpoint(run.engine) if run.engine else None)
+            return self._connected
 
     def _choose_ports(self, run: Run) -> dict[str, int]:
         if run.proxied:  # nodes are on networks that lead nowhere else, so they publish nothing
@@ -264,7 +275,7 @@ class DockerBackend:
     def _free_address(self, run: Run, node: str) -> str:
         """An address of the node's own network that nobody has, nor the node had so far."""
         own = f"{project_name(run)}_{node_network(node)}"
-        network = self._client.networks.get(own)
+        network = self._client(run).networks.get(own)
         taken = {network.attrs["IPAM"]["Config"][0].get("Gateway")}
         taken |= {
             one["IPv4Address"].partition("/")[0] for one in network.attrs["Containers"].values()
@@ -292,18 +303,18 @@ class DockerBackend:
         return Toxiproxy(run.proxy["url"])
 
     def _container(self, run: Run, service: str) -> Container:
-        return self._client.containers.get(container_name(run, service))
+        return self._client(run).containers.get(container_name(run, service))
 
     def _attributes(self, run: Run, service: str) -> dict[str, Any]:
         with _told():
-            attributes: dict[str, Any] = self._client.api.inspect_container(
+            attributes: dict[str, Any] = self._client(run).api.inspect_container(
                 container_name(run, service)
             )
         return attributes
 
     def _state(self, run: Run, service: str) -> NodeState:
         try:
-            state = self._client.api.inspect_container(container_name(run, service))["State"]
+            state = self._client(run).api.inspect_container(container_name(run, service))["State"]
         except NotFound:
             return "exited"
         except (DockerException, OSError) as error:

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from spot.config import join_list
 from spot.program.control import ask
 from spot.program.health import ask_status
-from spot.program.settings import HISTORY_NONE
+from spot.program.settings import JOURNAL_NONE
 from spot.testbed.backends.backend import RUN_VARIABLE, NodeState
 from spot.testbed.backends.local_proxy import (
     proxied_link,
@@ -27,6 +28,7 @@ from spot.testbed.proxied_link import ProxiedLink
 from spot.testbed.run import Run
 from spot.testbed.spawn import spawn
 from spot.testbed.topology import NodeSpec
+from spot.testbed.variables import node_lists
 
 __all__ = ["ProcessBackend"]
 
@@ -210,11 +212,9 @@ def _node_variables(run: Run, node: NodeSpec) -> dict[str, str]:
     return {
         "SPOT_NODE_ID": node.name,
         "SPOT_BIND": recorded.get("address", ""),
-        "SPOT_CLUSTER": ",".join(recorded["dials"].values()),
-        "SPOT_TOPICS": ",".join(node.topics),
-        "SPOT_SUBSCRIBE": ",".join(node.subscribe),
-        **({"SPOT_PUBLISH": ",".join(node.publish)} if node.publish else {}),
+        "SPOT_CLUSTER": join_list("cluster", recorded["dials"].values()),
+        **node_lists(node),
         **({"SPOT_RELAY": "1"} if node.relay else {}),
-        "SPOT_HISTORY": str(run.history_file(node.name)) if run.history else HISTORY_NONE,
+        "SPOT_JOURNAL": str(run.journal_file(node.name)) if run.journal else JOURNAL_NONE,
         "SPOT_CONTROL": str(run.control_socket(node.name)),
     }

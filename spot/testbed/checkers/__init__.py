@@ -1,14 +1,14 @@
-"""Checkers: one guarantee of ``docs/guarantees.md`` a file, judged by the histories of a run.
+"""Checkers: one guarantee of ``docs/guarantees.md`` a file, judged by the journals of a run.
 
 A checker is a pure function of the evidence, and says pass, fail or unknown, with figures:
 
-- *fail*: the histories show that the guarantee was broken. The details say where.
-- *unknown*: the histories lack what is needed to judge, or nothing in this run could have broken
+- *fail*: the journals show that the guarantee was broken. The details say where.
+- *unknown*: the journals lack what is needed to judge, or nothing in this run could have broken
   the guarantee (``is_exercised`` is false).
 - *pass*: the run could have broken it, and did not.
 
-``account`` puts histories together, ``outages`` says when two nodes could not talk and who has to
-be told, ``kept`` what a host's history is sure to hold, ``deliveries`` what each node should have
+``account`` puts journals together, ``outages`` says when two nodes could not talk and who has to
+be told, ``kept`` what a host's buffer is sure to hold, ``deliveries`` what each node should have
 received, ``views`` whom each said that it reaches. ``timing`` measures faults,
 ``expectations`` judges what a scenario itself expects.
 """

@@ -1,53 +1,53 @@
-"""The histories of a run put together: which node published each message, and which received it.
+"""The journals of a run put together: which node published each message, and which received it.
 
-Publisher, its life, topic and counter identify a message. SPOT's own sequence numbers never do, as
-checkers judge those. One account is made for a run, and all checkers share it.
+Publisher, its incarnation, topic and counter identify a message. SPOT's own sequence numbers never
+do, as checkers judge those. One account is made for a run, and all checkers share it.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from spot.core.topics.patterns import Pattern
 from spot.testbed.evidence import Evidence
-from spot.testbed.history import Life, Record
+from spot.testbed.journal import IncarnationRecords, Record
 from spot.testbed.topology import NodeSpec
 
-__all__ = ["Account", "Arrival", "LifeSpan", "Published", "Stream", "account_of"]
+__all__ = ["Account", "Arrival", "IncarnationSpan", "Published", "Stream", "account_of", "matches"]
 
 FLUSH_S = 0.3
-"""The history of a killed node may lack its last moments (0.2 s, with some room)."""
+"""The journal of a killed node may lack its last moments (0.2 s, with some room)."""
 TAIL_MESSAGES_MIN = 10
 NANOSECONDS = 1e9
 RELAYS_MAX = 2
 """The guarantee: a message may pass at most so many relays."""
 
 
-class LifeSpan:
-    """One life of a node: its time, and its records that are not traffic."""
+class IncarnationSpan:
+    """One incarnation of a node: its time, and its records that are not traffic."""
 
-    def __init__(self, node: str, number: int, life: Life) -> None:
+    def __init__(self, node: str, number: int, incarnation: IncarnationRecords) -> None:
         self.node = node
         self.number = number
         """From 0, the oldest."""
-        self.began = life.start.at
-        self.ended = max(record.at for record in life.records)
+        self.began = incarnation.start.at
+        self.ended = max(record.at for record in incarnation.records)
         """The time of its last record. A node without later records looks dead from there."""
-        self.is_killed = not life.ended_well
+        self.is_killed = not incarnation.ended_well
         self.left: float | None = None
         """When it recorded that it leaves. None: never."""
         self.events: list[Record] = []
         """All records but publish, publish_error and recv, by time."""
-        fields = life.start.fields
+        fields = incarnation.start.fields
         self.wall: float = fields["wall"]
         rate = fields.get("rate")
         self.rate: float | None = rate if isinstance(rate, int | float) else None
-        self.life: str | None = fields.get("life")
+        self.incarnation: str | None = fields.get("incarnation")
         """How its payloads to topics of other nodes identify it. None: they don't."""
         size = fields.get("payload_bytes")
         self.payload_bytes: int = size if isinstance(size, int) else 0
@@ -60,7 +60,7 @@ class LifeSpan:
         return self.wall + self.ended - self.began
 
     def setting(self, name: str, default: Any) -> Any:
-        """One of the library's settings, as this life recorded it."""
+        """One of the library's settings, as this incarnation recorded it."""
         return self.config.get(name, default)
 
     def of(self, *kinds: str) -> Iterator[Record]:
@@ -69,9 +69,9 @@ class LifeSpan:
 
 
 class Published:
-    """What one life published to one topic."""
+    """What one incarnation published to one topic."""
 
-    def __init__(self, span: LifeSpan, topic: str) -> None:
+    def __init__(self, span: IncarnationSpan, topic: str) -> None:
         self.span = span
         self.topic = topic
         self.accepted: dict[int, float] = {}
@@ -131,9 +131,9 @@ class Arrival(NamedTuple):
 
 
 class Stream:
-    """What one life of a node received of one topic, until it unsubscribed."""
+    """What one incarnation of a node received of one topic, until it unsubscribed."""
 
-    def __init__(self, span: LifeSpan, topic: str) -> None:
+    def __init__(self, span: IncarnationSpan, topic: str) -> None:
         self.span = span
         self.topic = topic
         self.arrivals: list[Arrival] = []
@@ -145,7 +145,7 @@ class Stream:
 
 
 class Account:
-    """The histories of a run by lives, published messages and streams."""
+    """The journals of a run by incarnations, published messages and streams."""
 
     def __init__(self, evidence: Evidence) -> None:
         # Not the evidence itself: that would keep both alive for ever, once they are cached.
@@ -153,24 +153,24 @@ class Account:
         self.faults = evidence.faults
         self.phases = evidence.phases
         self.bounds = evidence.bounds
-        self.spans: dict[str, list[LifeSpan]] = {}
+        self.spans: dict[str, list[IncarnationSpan]] = {}
         self.published: dict[tuple[str, int, str], Published] = {}
         self.streams: list[Stream] = []
         self.memo: dict[Any, Any] = {}
         """Results that other modules computed from it, by names of their own."""
-        self._hosts: dict[tuple[str, int | None], LifeSpan | None] = {}
-        for node, history in evidence.histories.items():
+        self._hosts: dict[tuple[str, int | None], IncarnationSpan | None] = {}
+        for node, journal in evidence.journals.items():
             spans = self.spans[node] = []
-            for number, life in enumerate(history.lives):
-                span = LifeSpan(node, number, life)
+            for number, incarnation in enumerate(journal.incarnations):
+                span = IncarnationSpan(node, number, incarnation)
                 spans.append(span)
-                self._read_published(span, life)
-        for node, history in evidence.histories.items():
-            for span, life in zip(self.spans[node], history.lives, strict=True):
-                self._read_received(span, life)
+                self._read_published(span, incarnation)
+        for node, journal in evidence.journals.items():
+            for span, incarnation in zip(self.spans[node], journal.incarnations, strict=True):
+                self._read_received(span, incarnation)
 
-    def _read_published(self, span: LifeSpan, life: Life) -> None:
-        for record in life.records:
+    def _read_published(self, span: IncarnationSpan, incarnation: IncarnationRecords) -> None:
+        for record in incarnation.records:
             kind = record.kind
             if kind == "recv":
                 continue
@@ -188,17 +188,17 @@ class Account:
                     span.left = record.at
         span.events.sort(key=lambda record: record.at)
 
-    def _of(self, span: LifeSpan, topic: str) -> Published:
+    def _of(self, span: IncarnationSpan, topic: str) -> Published:
         key = (span.node, span.number, topic)
         found = self.published.get(key)
         if found is None:
             found = self.published[key] = Published(span, topic)
         return found
 
-    def _read_received(self, span: LifeSpan, life: Life) -> None:
+    def _read_received(self, span: IncarnationSpan, incarnation: IncarnationRecords) -> None:
         streams: dict[str, Stream] = {}
         sources: dict[tuple[str, str, int | None], Published | None] = {}
-        for record in life.records:
+        for record in incarnation.records:
             if record.kind == "command":
                 self._forget(streams, record.fields)
             if record.kind != "recv":
@@ -211,7 +211,9 @@ class Account:
                 stream = streams[topic] = Stream(span, topic)
                 self.streams.append(stream)
             if publisher is not None:
-                source = self._source(stream, publisher, fields.get("life"), counter, record.at)
+                source = self._source(
+                    stream, publisher, fields.get("incarnation"), counter, record.at
+                )
             else:
                 key = (topic, host, epoch)
                 if key in sources:
@@ -230,31 +232,36 @@ class Account:
     def _forget(streams: dict[str, Stream], fields: Mapping[str, Any]) -> None:
         """An unsubscribe forgets the position, so a later subscribe starts a new stream."""
         if fields["do"] == "unsubscribe" and fields.get("ok", True):
-            pattern = Pattern(str(fields.get("topic")))
-            for topic in [topic for topic in streams if pattern.matches(topic)]:
+            pattern = str(fields.get("topic"))
+            for topic in [topic for topic in streams if matches(pattern, topic)]:
                 del streams[topic]
 
     def _published_by(
         self, host: str, epoch: int | None, topic: str, at: float
     ) -> Published | None:
-        span = self.host_life(host, epoch, at)
+        span = self.host_incarnation(host, epoch, at)
         return self.published.get((host, span.number, topic)) if span else None
 
     def _source(
-        self, stream: Stream, publisher: str, life: str | None, counter: int | None, at: float
+        self,
+        stream: Stream,
+        publisher: str,
+        incarnation: str | None,
+        counter: int | None,
+        at: float,
     ) -> Published | None:
-        """Of a message published from elsewhere: of the life that it tells.
+        """Of a message published from elsewhere: of the incarnation that it tells.
 
-        Of one that tells none as far as times tell, and counters, which begin at 1 in each of the
-        publisher's lives: the life of the message before it if this one follows right on it; else
-        the newest that had published this counter by then.
+        For a message that tells none, times and counters decide. Counters begin at 1 in each of the
+        publisher's incarnations. It is the incarnation of the message before it if this one follows
+        right on it; else the newest that had published this counter by then.
         """
-        if life is not None:
+        if incarnation is not None:
             for span in self.spans.get(publisher, []):
-                if span.life == life:
+                if span.incarnation == incarnation:
                     return self.published.get((publisher, span.number, stream.topic))
             return None
-        lives = [
+        incarnations = [
             found
             for span in self.spans.get(publisher, [])
             if span.began <= at
@@ -262,9 +269,9 @@ class Account:
             and counter is not None
             and found.knows(counter)
         ]
-        if len(lives) < 2 or counter is None:
-            return lives[0] if lives else None
-        accepted = [found for found in lives if found.accepted.get(counter, math.inf) <= at]
+        if len(incarnations) < 2 or counter is None:
+            return incarnations[0] if incarnations else None
+        accepted = [found for found in incarnations if found.accepted.get(counter, math.inf) <= at]
         for arrival in reversed(stream.arrivals):
             before = arrival.source
             if before is not None and before.span.node == publisher:
@@ -274,10 +281,10 @@ class Account:
                     return before
                 break
         # A killed publisher may not have recorded its last messages.
-        return accepted[-1] if accepted else lives[-1]
+        return accepted[-1] if accepted else incarnations[-1]
 
-    def host_life(self, host: str, epoch: int | None, at: float) -> LifeSpan | None:
-        """The life in which this topic was created, as its epoch says (nanoseconds since 1970).
+    def host_incarnation(self, host: str, epoch: int | None, at: float) -> IncarnationSpan | None:
+        """The incarnation in which this topic was created, by its epoch (nanoseconds since 1970).
 
         Without an epoch it is the newest that had begun ``at`` that time.
         """
@@ -287,8 +294,8 @@ class Account:
             return begun[-1] if begun else None
         key = (host, epoch)
         if key not in self._hosts:
-            # Topics of the settings are created just before the life is recorded, so an epoch
-            # belongs to the first life that was not over by then.
+            # Topics of the settings are created just before the incarnation is recorded, so an
+            # epoch belongs to the first incarnation that was not over by then.
             created = epoch / NANOSECONDS
             alive = (span for span in spans if created <= span.wall_ended)
             self._hosts[key] = next(alive, spans[-1])
@@ -336,7 +343,7 @@ class Account:
 
     @cached_property
     def hosts(self) -> dict[str, list[tuple[str, float, float]]]:
-        """The hosts of each topic, with the time of each; one entry for each life of a host."""
+        """The hosts of each topic and their times; an entry for each incarnation of a host."""
         found: dict[str, list[tuple[str, float, float]]] = {}
         for node, spans in self.spans.items():
             for span in spans:
@@ -423,7 +430,20 @@ class Account:
 
 
 def _any_matches(patterns: Mapping[str, float], topic: str) -> bool:
-    return any(Pattern(pattern).matches(topic) for pattern in patterns)
+    return any(matches(pattern, topic) for pattern in patterns)
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """Whether a subscription is to a topic: a ``*`` in it stands for any characters, or none.
+
+    Not by the library's own code, which is among the things that are judged.
+    """
+    return _compiled(pattern).fullmatch(topic) is not None
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*?".join(map(re.escape, pattern.split("*"))), re.DOTALL)
 
 
 _accounts: WeakKeyDictionary[Evidence, Account] = WeakKeyDictionary()

@@ -6,24 +6,24 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from spot.testbed.checkers.account import Account, LifeSpan, account_of
+from spot.testbed.checkers.account import Account, IncarnationSpan, account_of
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import BUSY_S, is_held
 from spot.testbed.evidence import Evidence, Finding
-from spot.testbed.history import Record
+from spot.testbed.journal import Record
 
 __all__ = ["Wait", "backoff", "waits"]
 
 NAME = "backoff"
 ENDS = ("dial_failed", "refused", "link_down")
 EPSILON_S = 0.005
-"""How much a timer, a clock and the rounding of a history may differ, in seconds."""
+"""How much a timer, a clock and the rounding of a journal may differ, in seconds."""
 
 
 class Wait(NamedTuple):
     """The time from a failed dial, or a lost link, to the next dial of that endpoint."""
 
-    span: LifeSpan
+    span: IncarnationSpan
     endpoint: str
     node: str | None
     """The peer at the endpoint, if it ever answered."""
@@ -46,13 +46,13 @@ def waits(account: Account, node: str) -> list[Wait]:
     key = ("waits", node)
     if key not in account.memo:
         account.memo[key] = [
-            wait for span in account.spans.get(node, []) for wait in _of_life(account, span)
+            wait for span in account.spans.get(node, []) for wait in _of_incarnation(account, span)
         ]
     found: list[Wait] = account.memo[key]
     return found
 
 
-def _of_life(account: Account, span: LifeSpan) -> Iterator[Wait]:
+def _of_incarnation(account: Account, span: IncarnationSpan) -> Iterator[Wait]:
     dials: dict[str, list[Record]] = {}
     behind: dict[str, str] = {}
     for record in span.of("dial", "link_up", *ENDS):
@@ -82,7 +82,7 @@ def _of_life(account: Account, span: LifeSpan) -> Iterator[Wait]:
 
 def _of_endpoint(
     account: Account,
-    span: LifeSpan,
+    span: IncarnationSpan,
     endpoint: str,
     peer: str | None,
     records: list[Record],

@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from spot.testbed.checkers.account import Account, account_of
 from spot.testbed.checkers.deliveries import excuses, without_quorum
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
-from spot.testbed.checkers.outages import BUSY_S, is_covered, is_held, life_at
+from spot.testbed.checkers.outages import BUSY_S, incarnation_at, is_covered, is_held
 from spot.testbed.evidence import Evidence, FaultWindow, Finding
 
 __all__ = ["both_halves_serve", "sides"]
@@ -136,7 +136,7 @@ def _should_publish(account: Account, host: str, topic: str, began: float, ended
 
     A host that requires a quorum, and has none, must not.
     """
-    span = life_at(account, host, began)
+    span = incarnation_at(account, host, began)
     hosted = any(
         one == host and since <= began and until >= ended
         for one, since, until in account.hosts[topic]

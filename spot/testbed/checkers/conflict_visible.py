@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from itertools import combinations
 
-from spot.testbed.checkers.account import Account, LifeSpan, account_of
+from spot.testbed.checkers.account import Account, IncarnationSpan, account_of
 from spot.testbed.checkers.deliveries import excuses
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import BUSY_S, Span
@@ -48,13 +48,13 @@ def _conflicts(account: Account, topic: str) -> Iterator[tuple[str, str, Span]]:
 
 def _judge_seen(
     account: Account,
-    span: LifeSpan,
+    span: IncarnationSpan,
     topic: str,
     hosts: tuple[str, str],
     both: Span,
     wrongs: Wrongs,
 ) -> int:
-    """How often a life had to show a conflict, counting both its beginning and its end."""
+    """How often an incarnation had to show a conflict, counting both its beginning and its end."""
     node = span.node
     others = [host for host in hosts if host != node]
     if not all(account.are_linked(node, host) for host in others) or not views_of(account, span):
@@ -84,7 +84,7 @@ def _without(time: Span, began: float, ended: float) -> Iterator[Span]:
             yield part
 
 
-def _judge_claims(account: Account, span: LifeSpan, wrongs: Wrongs) -> None:
+def _judge_claims(account: Account, span: IncarnationSpan, wrongs: Wrongs) -> None:
     """No view shows a conflict before there is one, nor long after it."""
     slack = account.bounds.stable_after + account.bounds.silence + BUSY_S
     views = views_of(account, span)

@@ -1,9 +1,9 @@
 """The messages that each node should have received, and the excuses for those that it did not.
 
 While a fault, a restart or a command separated the nodes on a message's path, and until they were
-synchronised again, the message need not arrive. After that the host has it in its history, and
-must deliver it, up to the last message. A message is excused for good if the host had ended, if the
-receiver did not run, or if the history need not have held it any more.
+synchronised again, the message need not arrive. After that the host has it in its replay buffer,
+and must deliver it, up to the last message. A message is excused for good if the host had ended, if
+the receiver did not run, or if the buffer need not have held it any more.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from spot.testbed.checkers.outages import (
     Span,
     away,
     breaks,
+    incarnation_at,
     is_covered,
-    life_at,
     link_events,
     resumed,
     slowed_since,
 )
 
-__all__ = ["Apart", "Delivery", "deliveries", "excuses", "unobserved", "without_quorum"]
+__all__ = ["Apart", "ExpectedDelivery", "deliveries", "excuses", "unobserved", "without_quorum"]
 
 QUIET_MAX_S = 4.0
 """A node that still publishes so long after it was told to be quiet did not obey."""
@@ -45,7 +45,7 @@ class Apart(NamedTuple):
     ended: float
     """When they were synchronised again; infinity: never."""
     gone: frozenset[str]
-    """Nodes that did not run in that time, or began another life."""
+    """Nodes that did not run in that time, or began another incarnation."""
 
     def covers(self, at: float) -> bool:
         """Whether what was published ``at`` that time may not have arrived by it."""
@@ -53,8 +53,8 @@ class Apart(NamedTuple):
 
 
 @dataclass
-class Delivery:
-    """What one life published to a topic, and one node should have had of it."""
+class ExpectedDelivery:
+    """What one incarnation published to a topic, and one node should have had of it."""
 
     node: str
     published: Published
@@ -64,7 +64,7 @@ class Delivery:
     """Those of them published while the path was broken, which came after the heal."""
     excused: int = 0
     overrun: int = 0
-    """Excused messages that history need not have held, although both nodes lived on."""
+    """Excused messages that the buffer need not have held, although both nodes lived on."""
     lost: list[tuple[int, float]] = field(default_factory=list)
     """Counter and publishing time of messages that had to come and never came."""
     unhealed: list[tuple[int, float]] = field(default_factory=list)
@@ -76,15 +76,15 @@ class Delivery:
     """That one had to come and never came."""
 
 
-def deliveries(account: Account) -> list[Delivery]:
+def deliveries(account: Account) -> list[ExpectedDelivery]:
     """Of every subscription and every publisher that it hears."""
     if "deliveries" not in account.memo:
         account.memo["deliveries"] = _deliveries(account)
-    found: list[Delivery] = account.memo["deliveries"]
+    found: list[ExpectedDelivery] = account.memo["deliveries"]
     return found
 
 
-def _deliveries(account: Account) -> list[Delivery]:
+def _deliveries(account: Account) -> list[ExpectedDelivery]:
     received: dict[tuple[str, Published], set[int]] = {}
     for stream in account.streams:
         for arrival in stream.arrivals:
@@ -105,13 +105,13 @@ def _deliveries(account: Account) -> list[Delivery]:
             continue  # the subscribers that it went to are unknown
         for node in account.spans:
             if topic in account.hears(node, host):
-                one = Delivery(node, published, host)
+                one = ExpectedDelivery(node, published, host)
                 _judge(account, one, received.get((node, published), set()))
                 found.append(one)
     return found
 
 
-def _judge(account: Account, one: Delivery, received: set[int]) -> None:
+def _judge(account: Account, one: ExpectedDelivery, received: set[int]) -> None:
     published = one.published
     if not published.counters:
         return  # all of its publishes raised
@@ -137,7 +137,7 @@ def _judge(account: Account, one: Delivery, received: set[int]) -> None:
     _note_tail(account, one, healing, spans)
 
 
-def _note_healed(one: Delivery, healing: list[Apart], missing: list[int]) -> None:
+def _note_healed(one: ExpectedDelivery, healing: list[Apart], missing: list[int]) -> None:
     accepted = one.published.accepted
     times = sorted(accepted.values())
     gone = sorted(accepted[counter] for counter in missing)
@@ -148,7 +148,9 @@ def _note_healed(one: Delivery, healing: list[Apart], missing: list[int]) -> Non
             one.healed += published - lost
 
 
-def _note_tail(account: Account, one: Delivery, healing: list[Apart], spans: list[Span]) -> None:
+def _note_tail(
+    account: Account, one: ExpectedDelivery, healing: list[Apart], spans: list[Span]
+) -> None:
     counters = one.published.counters
     at = one.published.accepted[counters[-1]]
     ended = max((time.ended for time in healing if time.began <= at <= time.ended), default=None)
@@ -164,10 +166,10 @@ def _note_tail(account: Account, one: Delivery, healing: list[Apart], spans: lis
         one.tail_lost = counters[-1] in [counter for counter, _ in one.unhealed]
 
 
-def _is_for_good(one: Delivery, time: Apart) -> bool:
+def _is_for_good(one: ExpectedDelivery, time: Apart) -> bool:
     """Whether what such a time has kept from arriving may never arrive.
 
-    The receiver was away, or the host has ended since: its history ended with it. What another node
+    The receiver was away, or the host has ended since: its buffer ended with it. What another node
     had published, and the host had not confirmed, ends with its publisher, too.
     """
     span = one.published.span
@@ -177,22 +179,22 @@ def _is_for_good(one: Delivery, time: Apart) -> bool:
     return one.node in time.gone or one.host in time.gone or ended
 
 
-def _is_sure(account: Account, one: Delivery, at: float, covering: list[Apart]) -> bool:
-    """Whether the host's history still held a message when the path was back."""
+def _is_sure(account: Account, one: ExpectedDelivery, at: float, covering: list[Apart]) -> bool:
+    """Whether the host's replay buffer still held a message when the path was back."""
     published = one.published
     if published.span.node == one.host:
         host = published.span
     else:
         # It came to the host when the way there was healed, and may be older than others then.
         at = min(at, *(time.since for time in covering))
-        found = life_at(account, one.host, at)
+        found = incarnation_at(account, one.host, at)
         if found is None:
             return False
         host = found
     return is_held(account, host, published.topic, at, max(time.ended for time in covering))
 
 
-def _aparts_on_the_way(account: Account, one: Delivery) -> list[Apart]:
+def _aparts_on_the_way(account: Account, one: ExpectedDelivery) -> list[Apart]:
     publisher = one.published.span.node
     found = _aparts(account, one.host, one.node)
     if publisher != one.host:
@@ -200,7 +202,7 @@ def _aparts_on_the_way(account: Account, one: Delivery) -> list[Apart]:
     return found
 
 
-def _not_owed(account: Account, one: Delivery) -> list[Span]:
+def _not_owed(account: Account, one: ExpectedDelivery) -> list[Span]:
     """The times in which published messages are owed to no subscriber, whatever the links did."""
     published, node, host = one.published, one.node, one.host
     ready = account.phases.ready
@@ -248,7 +250,7 @@ def without_quorum(account: Account, host: str) -> list[Span]:
 def _before_first_met(account: Account, node: str, host: str, topic: str) -> Iterator[Span]:
     """What a host published before it first heard of a pattern: such a subscription begins live.
 
-    One by the topic's name begins with the first message, as far as history holds it.
+    One by the topic's name begins with the first message, as far as the buffer holds it.
     """
     if node == host:
         return

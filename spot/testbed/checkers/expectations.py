@@ -9,7 +9,7 @@ from spot.testbed.checkers.account import Account, account_of
 from spot.testbed.checkers.finding import Wrongs, judged, nothing_seen
 from spot.testbed.evidence import Evidence, FaultWindow, Finding
 from spot.testbed.expectation import Expectation
-from spot.testbed.history import Record
+from spot.testbed.journal import Record
 
 __all__ = ["check_expectations"]
 
@@ -23,17 +23,17 @@ def check_expectations(
 
 
 def _judge(evidence: Evidence, account: Account, wanted: Expectation) -> Finding:
-    nodes = [wanted.node] if wanted.node is not None else list(evidence.histories)
+    nodes = [wanted.node] if wanted.node is not None else list(evidence.journals)
     if not any(account.spans.get(node) for node in nodes):
         whose = wanted.node or "any node"
-        return nothing_seen(wanted.name, f"there is no history of {whose}")
+        return nothing_seen(wanted.name, f"there is no journal of {whose}")
     spans = _spans(evidence, account, wanted)
     if isinstance(spans, str):
         return nothing_seen(wanted.name, spans)
     fitting = [
         (node, record)
         for node in nodes
-        for record in evidence.histories[node].records
+        for record in evidence.journals[node].records
         if wanted.fits(record)
     ]
     wrongs = Wrongs()

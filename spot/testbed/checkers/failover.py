@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from spot.testbed.checkers.account import Account, LifeSpan, account_of
+from spot.testbed.checkers.account import Account, IncarnationSpan, account_of
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import (
     BUSY_S,
@@ -24,10 +24,10 @@ __all__ = ["failover"]
 NAME = "failover"
 
 
-class Route(NamedTuple):
+class RouteWithBackups(NamedTuple):
     """A route with backups, from the call that made it."""
 
-    span: LifeSpan
+    span: IncarnationSpan
     topic: str
     hosts: Sequence[str]
     since: float
@@ -59,7 +59,7 @@ def failover(evidence: Evidence) -> Finding:
     return judged(NAME, wrongs, summary)
 
 
-def _routes(account: Account) -> Iterator[Route]:
+def _routes(account: Account) -> Iterator[RouteWithBackups]:
     for spans in account.spans.values():
         for span in spans:
             calls = [
@@ -84,10 +84,12 @@ def _routes(account: Account) -> Iterator[Route]:
                     if record.at < event.at < until and topic in event.fields.get("topics", ())
                 ]
                 hosts = (first, *fields["backups"])
-                yield Route(span, topic, hosts, record.at, until, turns)
+                yield RouteWithBackups(span, topic, hosts, record.at, until, turns)
 
 
-def _judge_loss(account: Account, route: Route, window: FaultWindow, wrongs: Wrongs) -> int:
+def _judge_loss(
+    account: Account, route: RouteWithBackups, window: FaultWindow, wrongs: Wrongs
+) -> int:
     """1 if a fault took the current host of a route and another had to take over."""
     node, effect = route.span.node, window.effect
     if effect.notice not in ("closed", "silent", "left") or not (
@@ -131,7 +133,9 @@ def _judge_loss(account: Account, route: Route, window: FaultWindow, wrongs: Wro
     return 1
 
 
-def _serves(account: Account, route: Route, host: str, began: float, until: float) -> bool:
+def _serves(
+    account: Account, route: RouteWithBackups, host: str, began: float, until: float
+) -> bool:
     """Whether a host was there, with the topic, before a loss and until it had to take over."""
     has_topic = any(
         one == host and since < began - BUSY_S and ended > until
@@ -144,7 +148,7 @@ def _serves(account: Account, route: Route, host: str, began: float, until: floa
     return has_topic and calm and is_up(account, route.span, host, began)
 
 
-def _judge_turns(account: Account, route: Route, wrongs: Wrongs) -> None:
+def _judge_turns(account: Account, route: RouteWithBackups, wrongs: Wrongs) -> None:
     """A host is kept for as long as it lives."""
     for (_, before), (at, host) in zip(route.turns, route.turns[1:], strict=False):
         events = [

@@ -1,4 +1,4 @@
-"""healed-without-loss: a link that heals while the history holds everything loses nothing."""
+"""healed-without-loss: a link that heals while the replay buffer holds everything loses nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAME = "healed-without-loss"
 
 
 def healed_without_loss(evidence: Evidence) -> Finding:
-    """Whether all messages came that were published during a break and held by history.
+    """Whether all messages came that were published during a break and held by the buffer.
 
     Other checkers judge that they came once, in order and with ``missed`` 0: no-duplicate, order
     and no-silent-gap.
@@ -23,7 +23,9 @@ def healed_without_loss(evidence: Evidence) -> Finding:
     wrongs = Wrongs()
     for one in found:
         if one.unhealed:
-            text = lost_text(account, one.node, one.published, one.unhealed, "and history held")
+            text = lost_text(
+                account, one.node, one.published, one.unhealed, "and the replay buffer held"
+            )
             wrongs.add(text, len(one.unhealed))
     healed = sum(one.healed for one in found)
     overrun = sum(one.overrun for one in found)
@@ -31,5 +33,5 @@ def healed_without_loss(evidence: Evidence) -> Finding:
         return not_exercised(NAME, "no message was published while the way to a node was broken")
     summary = f"{counted(healed, 'message')} came after a heal, {wrongs.count:,} never"
     if overrun:
-        summary += f"; {overrun:,} were more than history is sure to hold"
+        summary += f"; {overrun:,} were more than the replay buffer is sure to hold"
     return judged(NAME, wrongs, summary)

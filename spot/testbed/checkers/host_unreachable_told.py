@@ -15,7 +15,7 @@ from spot.testbed.checkers.outages import (
     notices,
 )
 from spot.testbed.evidence import Evidence, Finding
-from spot.testbed.history import Record
+from spot.testbed.journal import Record
 
 __all__ = ["host_unreachable_told"]
 
@@ -29,7 +29,7 @@ def host_unreachable_told(evidence: Evidence) -> Finding:
     """
     account = account_of(evidence)
     if not any(account.spans.values()):
-        return nothing_seen(NAME, "no node has a history")
+        return nothing_seen(NAME, "no node has a journal")
     dues = due_notices(account)
     wrongs = Wrongs()
     for due in dues:

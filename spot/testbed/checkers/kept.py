@@ -1,8 +1,8 @@
-"""The messages that a host's history surely holds of a topic, by its settings and the traffic.
+"""What a host's replay buffer surely holds of a topic, by its settings and the traffic.
 
 The library counts bytes with the overhead of its own objects, drops whole batches, and shares the
 memory of a node between its topics. Checkers need not follow that. Here a message counts as held
-only while it and all later ones fit into half of the history, with more overhead than there is.
+only while it and all later ones fit into half of the buffer, with more overhead than there is.
 Messages between the two limits are neither demanded nor excused: they came, or were counted.
 """
 
@@ -11,25 +11,27 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 
-from spot.testbed.checkers.account import Account, LifeSpan
+from spot.testbed.checkers.account import Account, IncarnationSpan
 
 __all__ = ["is_held"]
 
 SURE = 0.5
-"""The share of a history that surely holds its messages, however the batches were cut."""
+"""The share of a replay buffer that surely holds its messages, however the batches were cut."""
 OVERHEAD_BYTES = 256
 """More than a message in a batch of its own takes besides its payload, in bytes."""
 JOINED_OVERHEAD_BYTES = 32
-"""The same for small messages, of which a history joins many in one batch: those of up to"""
+"""The same for small messages, of which a buffer joins many in one batch: those of up to"""
 JOINED_BYTES = 960
-"""so many bytes, and of a small history"""
+"""so many bytes, and of a small buffer"""
 JOINED_SHARE = 1 / 256
 """this share of it, less"""
 JOINED_LESS_BYTES = 64
 """so many."""
 
 
-def is_held(account: Account, host: LifeSpan, topic: str, since: float, until: float) -> bool:
+def is_held(
+    account: Account, host: IncarnationSpan, topic: str, since: float, until: float
+) -> bool:
     """Whether a host still holds, ``until`` then, all that was published to it from ``since`` on.
 
     A host that has not recorded ``history_bytes`` keeps none.
@@ -45,8 +47,8 @@ def is_held(account: Account, host: LifeSpan, topic: str, since: float, until: f
     return size <= SURE * limit
 
 
-def _capacity(host: LifeSpan, topic: str) -> float:
-    """The bytes that the history of a topic may take, if all topics of its host publish alike."""
+def _capacity(host: IncarnationSpan, topic: str) -> float:
+    """The bytes that a topic's replay buffer may take, if all topics of its host publish alike."""
     limit = float(host.setting("history_bytes", 0))
     topics = set(host.setting("topics", ()))
     for record in host.of("command"):

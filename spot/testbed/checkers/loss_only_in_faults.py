@@ -1,4 +1,4 @@
-"""loss-only-in-faults: only messages that no history held, or that ended with a host, are lost."""
+"""loss-only-in-faults: only messages that no buffer held, or that ended with a host, are lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME = "loss-only-in-faults"
 def loss_only_in_faults(evidence: Evidence) -> Finding:
     """Whether all accepted messages came, including the last ones, except those that are excused.
 
-    A fault alone does not excuse a message that its host's history surely held.
+    A fault alone does not excuse a message that its host's replay buffer surely held.
     """
     account = account_of(evidence)
     found = deliveries(account)
@@ -25,7 +25,10 @@ def loss_only_in_faults(evidence: Evidence) -> Finding:
     wrongs = Wrongs()
     for one in found:
         outside = [lost for lost in one.lost if lost not in one.unhealed]
-        for lost, when in ((outside, "outside of any fault"), (one.unhealed, "and history held")):
+        for lost, when in (
+            (outside, "outside of any fault"),
+            (one.unhealed, "and the replay buffer held"),
+        ):
             if lost:
                 wrongs.add(lost_text(account, one.node, one.published, lost, when), len(lost))
     excused = sum(one.excused for one in found)

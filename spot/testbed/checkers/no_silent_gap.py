@@ -96,7 +96,7 @@ def _wrong(
         if arrival.missed is None and before.epoch != arrival.epoch:
             return None if _was_apart(account, stream, before, arrival) else _known(actual)
         return f"{actual:,} were published in between"
-    return _next_life_wrong(account, stream, before, arrival)
+    return _next_incarnation_wrong(account, stream, before, arrival)
 
 
 def _first_wrong(account: Account, stream: Stream, arrival: Arrival) -> str | None:
@@ -124,7 +124,7 @@ def _known(actual: int) -> str:
     return f"it is known: {actual:,}"
 
 
-def _next_life_wrong(
+def _next_incarnation_wrong(
     account: Account, stream: Stream, before: Arrival, arrival: Arrival
 ) -> str | None:
     """The host has ended and begun again in between."""
@@ -136,7 +136,7 @@ def _next_life_wrong(
     if new.span.number < old.span.number:
         return None  # the order's
     least = old.after(before.counter) + new.between(0, arrival.counter)
-    # Lives in between that this node never saw leave no trace.
+    # Incarnations in between that this node never saw leave no trace.
     most = least + old.tail + _in_between(account, old, new)
     if arrival.missed is None:
         if old.span.is_killed or _was_apart(account, stream, before, arrival):

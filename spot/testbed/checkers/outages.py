@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from spot.testbed.checkers.account import FLUSH_S, Account, LifeSpan
+from spot.testbed.checkers.account import FLUSH_S, Account, IncarnationSpan
 from spot.testbed.evidence import FaultWindow, Notice
-from spot.testbed.history import Record
+from spot.testbed.journal import Record
 
 __all__ = [
     "BUSY_S",
@@ -22,9 +22,9 @@ __all__ = [
     "breaks",
     "deadline_of",
     "due_notices",
+    "incarnation_at",
     "is_covered",
     "is_held",
-    "life_at",
     "link_events",
     "may_alarm",
     "notices",
@@ -111,7 +111,7 @@ def breaks(account: Account, one: str, other: str) -> list[Break]:
 
 
 def away(account: Account, node: str) -> Iterator[Break]:
-    """When a node did not run, as its history shows; the time before its first life included."""
+    """When a node did not run, as its journal shows; also before its first incarnation."""
     gone = frozenset((node,))
     spans = account.spans.get(node, [])
     first = spans[0].began if spans else math.inf
@@ -239,7 +239,7 @@ def alarm_slack(account: Account) -> float:
 
 def may_alarm(account: Account, outage: Break, at: float) -> bool:
     """Whether a link may be found lost ``at`` that time because of a break."""
-    # Before a node's first life there was nothing to lose, nor to be told of late.
+    # Before a node's first incarnation there was nothing to lose, nor to be told of late.
     slack = 0.0 if math.isinf(outage.began) else alarm_slack(account)
     return outage.began <= at <= outage.ended + slack
 
@@ -265,7 +265,7 @@ def _due(account: Account, window: FaultWindow, node: str, host: str) -> Due | N
         return None
     if host not in still and len(account.ways(node, host)) > 1:
         return None  # it may still be reached over relays
-    span = life_at(account, node, window.began)
+    span = incarnation_at(account, node, window.began)
     if span is None or not _is_wanted(account, node, host, window.began):
         return None
     if not is_up(account, span, host, window.began):
@@ -315,16 +315,16 @@ def is_held(account: Account, node: str, since: float, until: float) -> bool:
     return False
 
 
-def life_at(account: Account, node: str, at: float) -> LifeSpan | None:
-    """The life that a node was in. None: it did not run."""
+def incarnation_at(account: Account, node: str, at: float) -> IncarnationSpan | None:
+    """The incarnation that a node was in. None: it did not run."""
     for span in account.spans.get(node, []):
         if span.began <= at <= span.ended:
             return span
     return None
 
 
-def is_up(account: Account, span: LifeSpan, peer: str, at: float) -> bool:
-    """Whether a node's life had a link with a peer; by what it received if it tells no links."""
+def is_up(account: Account, span: IncarnationSpan, peer: str, at: float) -> bool:
+    """Whether an incarnation had a link with a peer; by what it received if it tells no links."""
     events = [
         record for record in link_events(account, span.node, peer) if span.began <= record.at < at
     ]
@@ -348,8 +348,8 @@ def _is_wanted(account: Account, node: str, host: str, at: float) -> bool:
     return False
 
 
-def _is_there(account: Account, span: LifeSpan, began: float, deadline: float) -> bool:
-    """Whether this life runs until then without being paused or starved."""
+def _is_there(account: Account, span: IncarnationSpan, began: float, deadline: float) -> bool:
+    """Whether this incarnation runs until then without being paused or starved."""
     stopped = account.phases.stopped
     if span.ended < deadline or (stopped is not None and stopped < deadline):
         return False

@@ -6,7 +6,7 @@ import errno
 import math
 from collections.abc import Iterator
 
-from spot.testbed.checkers.account import Account, LifeSpan, account_of
+from spot.testbed.checkers.account import Account, IncarnationSpan, account_of
 from spot.testbed.checkers.both_halves_serve import sides
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import (
@@ -60,16 +60,16 @@ def quorum(evidence: Evidence) -> Finding:
     return judged(NAME, wrongs, summary)
 
 
-def _members(span: LifeSpan) -> frozenset[str]:
+def _members(span: IncarnationSpan) -> frozenset[str]:
     return frozenset(span.setting("members", ()))
 
 
-def _is_majority(span: LifeSpan, nodes: set[str] | frozenset[str]) -> bool:
+def _is_majority(span: IncarnationSpan, nodes: set[str] | frozenset[str]) -> bool:
     members = _members(span)
     return 2 * len(members & (nodes | {span.node})) > len(members)
 
 
-def _judge_views(account: Account, span: LifeSpan, wrongs: Wrongs) -> None:
+def _judge_views(account: Account, span: IncarnationSpan, wrongs: Wrongs) -> None:
     for view in views_of(account, span):
         if view.quorum is not _is_majority(span, view.reachable):
             wrongs.add(
@@ -79,7 +79,7 @@ def _judge_views(account: Account, span: LifeSpan, wrongs: Wrongs) -> None:
             )
 
 
-def _judge_refusals(account: Account, span: LifeSpan, wrongs: Wrongs) -> None:
+def _judge_refusals(account: Account, span: IncarnationSpan, wrongs: Wrongs) -> None:
     """A publish to a topic of its own is refused only while it has no quorum."""
     for counter, at in _refused(account, span):
         before = view_at(account, span, at - MOMENT_S)
@@ -92,7 +92,7 @@ def _judge_refusals(account: Account, span: LifeSpan, wrongs: Wrongs) -> None:
             )
 
 
-def _refused(account: Account, span: LifeSpan) -> Iterator[tuple[int, float]]:
+def _refused(account: Account, span: IncarnationSpan) -> Iterator[tuple[int, float]]:
     for topic in account.topics_of(span.node):
         published = account.published.get((span.node, span.number, topic))
         if published is not None:
@@ -101,7 +101,7 @@ def _refused(account: Account, span: LifeSpan) -> Iterator[tuple[int, float]]:
                     yield counter, at
 
 
-def _cut_off_from(account: Account, span: LifeSpan, window: FaultWindow) -> float | None:
+def _cut_off_from(account: Account, span: IncarnationSpan, window: FaultWindow) -> float | None:
     """The time from which a fault surely leaves a node without a majority. None: it does not."""
     effect = window.effect
     if effect.notice not in ("closed", "silent", "left"):
@@ -148,7 +148,7 @@ def _healing(account: Account, window: FaultWindow) -> float:
 
 
 def _judge_minority(
-    account: Account, span: LifeSpan, window: FaultWindow, began: float, wrongs: Wrongs
+    account: Account, span: IncarnationSpan, window: FaultWindow, began: float, wrongs: Wrongs
 ) -> None:
     ended = min(_healing(account, window), span.ended)
     seen = [view for view in views_of(account, span) if began < view.at < ended]
@@ -172,7 +172,7 @@ def _judge_minority(
             )
 
 
-def _has_majority_throughout(account: Account, span: LifeSpan, window: FaultWindow) -> bool:
+def _has_majority_throughout(account: Account, span: IncarnationSpan, window: FaultWindow) -> bool:
     """Whether links to a majority were there before a fault and all through it."""
     healed = window.healed
     ready = account.phases.ready
@@ -195,7 +195,9 @@ def _has_majority_throughout(account: Account, span: LifeSpan, window: FaultWind
     return _is_majority(span, steady)
 
 
-def _judge_majority(account: Account, span: LifeSpan, window: FaultWindow, wrongs: Wrongs) -> None:
+def _judge_majority(
+    account: Account, span: IncarnationSpan, window: FaultWindow, wrongs: Wrongs
+) -> None:
     ended = min(_healing(account, window), span.ended)
     seen = [view for view in views_of(account, span) if window.began < view.at < ended]
     for view in (view_at(account, span, window.began), *seen):

@@ -12,8 +12,8 @@ from spot.testbed.checkers.outages import (
     BUSY_S,
     RECONNECT_EXTRA_S,
     breaks,
+    incarnation_at,
     is_covered,
-    life_at,
     link_events,
     reachable_from,
     touched,
@@ -113,7 +113,10 @@ def _after(account: Account, window: FaultWindow, node: str, host: str) -> list[
     if window.healed is None:
         return []
     reachable = reachable_from(account, node, host, window.healed)
-    if life_at(account, node, reachable) is None or life_at(account, host, reachable) is None:
+    if (
+        incarnation_at(account, node, reachable) is None
+        or incarnation_at(account, host, reachable) is None
+    ):
         return []
     topics = account.hears(node, host)
     found = [_of_topic(account, window, node, host, topic, reachable) for topic in topics]

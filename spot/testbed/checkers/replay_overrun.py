@@ -1,4 +1,4 @@
-"""replay-overrun: messages that the history no longer held are counted exactly."""
+"""replay-overrun: messages that the replay buffer no longer held are counted exactly."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ NAME = "replay-overrun"
 
 
 def replay_overrun(evidence: Evidence) -> Finding:
-    """Whether the sum of ``missed`` is the number of missing messages, if history was too short.
+    """Whether the sum of ``missed`` is the number of missing messages, if the buffer was too short.
 
     Compares between the first and the last message that came. loss-only-in-faults judges whether
-    the rest of the history came. Topics with several publishers are left to no-silent-gap, as only
+    the rest of the buffer came. Topics with several publishers are left to no-silent-gap, as only
     sequence numbers tell in which order the host took the missing messages.
     """
     account = account_of(evidence)
@@ -45,7 +45,7 @@ def replay_overrun(evidence: Evidence) -> Finding:
                     f"{account.clock(arrivals[-1].at)}, and was told of {said:,}"
                 )
     if not lacking and not told:
-        return not_exercised(NAME, "no outage outlasted the history of a topic")
+        return not_exercised(NAME, "no outage outlasted the replay buffer of a topic")
     summary = f"{counted(lacking, 'message')} lacking, {told:,} told as missed"
     return judged(NAME, wrongs, summary)
 

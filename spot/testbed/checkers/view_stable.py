@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from spot.testbed.checkers.account import Account, LifeSpan, account_of
+from spot.testbed.checkers.account import Account, IncarnationSpan, account_of
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import BUSY_S, link_events
 from spot.testbed.checkers.views import view_at, views_of
@@ -37,7 +37,7 @@ def view_stable(evidence: Evidence) -> Finding:
     return judged(NAME, wrongs, summary)
 
 
-def _judge_versions(account: Account, span: LifeSpan, wrongs: Wrongs) -> None:
+def _judge_versions(account: Account, span: IncarnationSpan, wrongs: Wrongs) -> None:
     views = views_of(account, span)
     for before, now in pairwise(views):
         if now.version != before.version + 1:
@@ -52,8 +52,8 @@ def _judge_versions(account: Account, span: LifeSpan, wrongs: Wrongs) -> None:
             )
 
 
-def _judge_losses(account: Account, span: LifeSpan, wrongs: Wrongs) -> int:
-    """How many nodes left the views of a life. A node whose link is lost must leave them."""
+def _judge_losses(account: Account, span: IncarnationSpan, wrongs: Wrongs) -> int:
+    """How many nodes left an incarnation's views. A node whose link is lost must leave them."""
     views = views_of(account, span)
     losses = sum(len(before.reachable - now.reachable) for before, now in pairwise(views))
     if not views or account.relays:
@@ -74,8 +74,8 @@ def _judge_losses(account: Account, span: LifeSpan, wrongs: Wrongs) -> int:
     return losses
 
 
-def _judge_returns(account: Account, span: LifeSpan, wrongs: Wrongs) -> int:
-    """How many nodes came back into the views of a life: none before its time."""
+def _judge_returns(account: Account, span: IncarnationSpan, wrongs: Wrongs) -> int:
+    """How many nodes came back into the views of an incarnation: none before its time."""
     least = float(span.setting("stable_after", account.bounds.stable_after)) - CLOCK_S
     left: dict[str, float] = {}
     returns = 0
@@ -97,7 +97,7 @@ def _judge_returns(account: Account, span: LifeSpan, wrongs: Wrongs) -> int:
     return returns
 
 
-def _held_since(account: Account, span: LifeSpan, peer: str, until: float) -> float:
+def _held_since(account: Account, span: IncarnationSpan, peer: str, until: float) -> float:
     """When the link with a peer was made that was up ``until`` then, which it is if there is none.
 
     Minus infinity: no event tells.

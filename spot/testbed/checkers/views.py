@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from spot.testbed.checkers.account import Account, LifeSpan
+from spot.testbed.checkers.account import Account, IncarnationSpan
 
 __all__ = ["SeenView", "view_at", "views_of"]
 
 
 class SeenView(NamedTuple):
-    """One view of one life of a node."""
+    """One view of one incarnation of a node."""
 
     at: float
     version: int
@@ -20,8 +20,8 @@ class SeenView(NamedTuple):
     conflicts: Mapping[str, list[str]]
 
 
-def views_of(account: Account, span: LifeSpan) -> list[SeenView]:
-    """All views of a life, by when they began."""
+def views_of(account: Account, span: IncarnationSpan) -> list[SeenView]:
+    """All views of an incarnation, by when they began."""
     key = ("views", span.node, span.number)
     if key not in account.memo:
         account.memo[key] = [
@@ -38,7 +38,7 @@ def views_of(account: Account, span: LifeSpan) -> list[SeenView]:
     return found
 
 
-def view_at(account: Account, span: LifeSpan, at: float) -> SeenView | None:
-    """The view that a life had at a time. None: it had recorded none yet."""
+def view_at(account: Account, span: IncarnationSpan, at: float) -> SeenView | None:
+    """The view that an incarnation had at a time. None: it had recorded none yet."""
     earlier = [view for view in views_of(account, span) if view.at <= at]
     return earlier[-1] if earlier else None

@@ -12,7 +12,7 @@ from spot.testbed.faults.partition import Bridge, Halves, Isolate, Partition, Ri
 
 if TYPE_CHECKING:
     from spot.testbed.faults.fault import Fault
-    from spot.testbed.topology import Link, Topology
+    from spot.testbed.topology import NodePair, Topology
 
 __all__ = ["obstacle"]
 
@@ -49,7 +49,7 @@ def _nodes(fault: Fault, topology: Topology) -> frozenset[str]:
     return effect.down | effect.paused | own
 
 
-def _edges(fault: Fault, topology: Topology) -> frozenset[Link]:
+def _edges(fault: Fault, topology: Topology) -> frozenset[NodePair]:
     """Edges on which it acts."""
     if isinstance(fault, OneEdge):
         return frozenset({(min(fault.edge.a, fault.edge.b), max(fault.edge.a, fault.edge.b))})

@@ -7,7 +7,14 @@ server.stop()
 """
 
 from spot.testbed.proxy.client import Proxy, Toxic, Toxiproxy
-from spot.testbed.proxy.edges import Edge, Pair, delete_edges, edge_name, find_edges, make_edges
+from spot.testbed.proxy.edges import (
+    EdgeProxy,
+    Pair,
+    delete_edges,
+    edge_name,
+    find_edges,
+    make_edges,
+)
 from spot.testbed.proxy.errors import (
     ProxyCallInvalid,
     ProxyConflict,
@@ -27,7 +34,7 @@ from spot.testbed.proxy.server import (
 )
 
 __all__ = [
-    "Edge",
+    "EdgeProxy",
     "Pair",
     "Proxy",
     "ProxyCallInvalid",

@@ -16,7 +16,7 @@ from spot.testbed.ports import LOOPBACK, PortReservation
 from spot.testbed.proxy.client import Proxy, Toxiproxy
 from spot.testbed.proxy.errors import ProxyNotFound
 
-__all__ = ["Edge", "Pair", "delete_edges", "edge_name", "find_edges", "make_edges"]
+__all__ = ["EdgeProxy", "Pair", "delete_edges", "edge_name", "find_edges", "make_edges"]
 
 Pair = tuple[str, str]
 """Dialler and target."""
@@ -26,7 +26,7 @@ SEPARATOR = "~"
 
 
 @dataclass(frozen=True)
-class Edge:
+class EdgeProxy:
     """The proxy between two nodes. Toxics go on ``proxy``."""
 
     dialler: str
@@ -63,7 +63,7 @@ def make_edges(
     run_id: str,
     upstreams: Mapping[Pair, str],
     ports: PortReservation | None = None,
-) -> dict[Pair, Edge]:
+) -> dict[Pair, EdgeProxy]:
     """Makes a proxy for each pair, to the upstream address (``127.0.0.1:5555``) given for it.
 
     ``ports``: the reservation that gives their ports, so that an edge that is disabled for a while
@@ -83,16 +83,16 @@ def make_edges(
     except BaseException:
         delete_edges(server, run_id)
         raise
-    return {pair: Edge(*pair, proxy) for pair, proxy in zip(upstreams, made, strict=True)}
+    return {pair: EdgeProxy(*pair, proxy) for pair, proxy in zip(upstreams, made, strict=True)}
 
 
-def find_edges(server: Toxiproxy, run_id: str) -> dict[Pair, Edge]:
+def find_edges(server: Toxiproxy, run_id: str) -> dict[Pair, EdgeProxy]:
     """The edges that a run has at this server, made by any process."""
     found = {}
     for name, proxy in server.proxies().items():
         parts = name.split(SEPARATOR)
         if len(parts) == 3 and parts[0] == run_id:
-            found[parts[1], parts[2]] = Edge(parts[1], parts[2], proxy)
+            found[parts[1], parts[2]] = EdgeProxy(parts[1], parts[2], proxy)
     return found
 
 

@@ -203,5 +203,5 @@ def _fault(fault: FaultResult) -> FaultReport:
 
 
 def _rounded(seconds: float | None) -> float | None:
-    """To the microsecond, which is what histories have."""
+    """To the microsecond, which is what journals have."""
     return None if seconds is None else round(seconds, 6)

@@ -30,7 +30,7 @@ DETAILS_SHOWN_MAX = 20
 def as_page(result: Result, report: Report) -> str:
     """The page of this result. ``report`` is the document of the same result."""
     timeline = draw_timeline(result.evidence)
-    observed = any(history.lives for history in result.evidence.histories.values())
+    observed = any(journal.incarnations for journal in result.evidence.journals.values())
     worst_first = sorted(
         (one for one in report["guarantees"] if one["verdict"] != "pass"),
         key=lambda one: one["verdict"] != "fail",

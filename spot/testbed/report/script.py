@@ -24,18 +24,33 @@ def drawing_script() -> str:
     """The packed script, which defines ``window.vegaEmbed``. Built if the cache has no good one."""
     import vl_convert  # only a page with pictures needs it
 
-    base = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(base) if base else Path("~/.cache").expanduser()) / "spot"
+    folder = _cache_folder()
+    if folder is None:
+        return _made()
     path = folder / f"vega-{vl_convert.__version__}.txt"
     with contextlib.suppress(OSError, UnicodeDecodeError):
         digest, _, script = path.read_text(encoding="ascii").partition("\n")
         if sha256(script.encode()).hexdigest() == digest:
             return script
-    script = packed(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    script = _made()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(path, f"{sha256(script.encode()).hexdigest()}\n{script}".encode())
     return script
+
+
+def _made() -> str:
+    import vl_convert
+
+    return packed(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def _cache_folder() -> Path | None:
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "spot"
+    except RuntimeError:
+        return None  # a user without a home directory
 
 
 def packed(text: str) -> str:

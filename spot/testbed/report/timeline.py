@@ -1,4 +1,4 @@
-"""What happened when, drawn from histories: links up and down, rates, losses, notices.
+"""What happened when, drawn from journals: links up and down, rates, losses, notices.
 
 However long the run was, the timeline holds only what a picture can show: counts in bins, joined
 spans, and a limited number of marks. All times are seconds from the run's start.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from spot.testbed.evidence import Evidence
-from spot.testbed.history import History, Life, Record
+from spot.testbed.journal import IncarnationRecords, Journal, Record
 
 __all__ = ["Loss", "Mark", "Span", "Timeline", "draw_timeline"]
 
@@ -98,14 +98,14 @@ class Timeline:
 
 
 def draw_timeline(evidence: Evidence) -> Timeline:
-    """The timeline of this evidence, in one pass over each history."""
+    """The timeline of this evidence, in one pass over each journal."""
     zero = evidence.phases.started
     length = _length(evidence, zero)
     bin_s = _bin_width(evidence, length)
     tally = _Tally(zero, bin_s, max(1, int(length / bin_s) + 1), evidence.phases.stopped)
     names = set(evidence.topology.names)
     for name in evidence.topology.names:
-        for record in _records(evidence.histories.get(name)):
+        for record in _records(evidence.journals.get(name)):
             tally.add(name, record, names)
     links, calm, left_out = _link_spans(evidence, tally, length)
     rows = {span.row for span in links}
@@ -240,8 +240,8 @@ def _dial_text(name: str, peer: str, record: Record) -> str:
     return f"{name} could not reach {peer}: {record.fields.get('reason')}{wait}"
 
 
-def _records(history: History | None) -> Iterator[Record]:
-    return history.records if history is not None else iter(())
+def _records(journal: Journal | None) -> Iterator[Record]:
+    return journal.records if journal is not None else iter(())
 
 
 def _row(one: str, other: str) -> str:
@@ -250,10 +250,10 @@ def _row(one: str, other: str) -> str:
 
 def _length(evidence: Evidence, zero: float) -> float:
     ends = [
-        life.records[-1].at
-        for history in evidence.histories.values()
-        for life in history.lives
-        if life.records
+        incarnation.records[-1].at
+        for journal in evidence.journals.values()
+        for incarnation in journal.incarnations
+        if incarnation.records
     ]
     ends += [window.healed or window.acted for window in evidence.faults]
     if evidence.phases.stopped is not None:
@@ -263,8 +263,14 @@ def _length(evidence: Evidence, zero: float) -> float:
 
 def _bin_width(evidence: Evidence, length_s: float) -> float:
     """A round number of seconds, such that at most BINS_MAX bins cover the run."""
-    lives = [life for history in evidence.histories.values() for life in history.lives]
-    records = sum(len(life.records) for life in lives) / max(len(evidence.histories), 1)
+    incarnations = [
+        incarnation
+        for journal in evidence.journals.values()
+        for incarnation in journal.incarnations
+    ]
+    records = sum(len(incarnation.records) for incarnation in incarnations) / max(
+        len(evidence.journals), 1
+    )
     telling = min(BIN_RECORDS_MIN * length_s / max(records, 1.0), BIN_S_SMALL)
     step = 0.1
     while True:
@@ -303,9 +309,9 @@ def _unrest(spans: list[Span]) -> int:
 
 def _add_deaths(evidence: Evidence, tally: _Tally, name: str, peer: str) -> None:
     """Ends the sights of a node that ended, as a killed node can't record that itself."""
-    for life in evidence.histories[name].lives:
-        at = life.records[-1].at - tally.zero
-        ended = "left" if life.ended_well else "ended without a goodbye"
+    for incarnation in evidence.journals[name].incarnations:
+        at = incarnation.records[-1].at - tally.zero
+        ended = "left" if incarnation.ended_well else "ended without a goodbye"
         tally.sights[name, peer].append((at, False, f"{name} {ended}"))
 
 
@@ -344,7 +350,7 @@ def _state(seen: Mapping[str, bool]) -> State:
 
 
 def _node_spans(evidence: Evidence, length: float) -> tuple[Span, ...]:
-    """Lives of the nodes, if any lived more than once, or not from beginning to end."""
+    """Incarnations of the nodes, if any lived more than once, or not from beginning to end."""
     zero = evidence.phases.started
     stopped = evidence.phases.stopped
     over = length if stopped is None else stopped - zero
@@ -352,25 +358,25 @@ def _node_spans(evidence: Evidence, length: float) -> tuple[Span, ...]:
     names = [
         name
         for name in evidence.topology.names
-        if name in touched or len(evidence.histories.get(name, History()).lives) > 1
+        if name in touched or len(evidence.journals.get(name, Journal()).incarnations) > 1
     ]
     spans: list[Span] = []
     for name in names[:ROWS_MAX]:
         now, why = 0.0, "not started yet"
-        lives = evidence.histories.get(name, History()).lives
-        first = lives[0].records[0].at if lives else zero + length
+        incarnations = evidence.journals.get(name, Journal()).incarnations
+        first = incarnations[0].records[0].at if incarnations else zero + length
         is_late = any(name in one.effect.down and one.began < first for one in evidence.faults)
         state: State = "down" if is_late else "before or after"
-        for life in lives:
-            begin, end = life.records[0].at - zero, life.records[-1].at - zero
+        for incarnation in incarnations:
+            begin, end = incarnation.records[0].at - zero, incarnation.records[-1].at - zero
             spans.append(Span(name, now, begin, state, why))
-            spans.append(Span(name, begin, end, "up", f"{name} runs{_pid(life)}"))
+            spans.append(Span(name, begin, end, "up", f"{name} runs{_pid(incarnation)}"))
             now, state = end, "down"
-            why = f"{name} left" if life.ended_well else f"{name} was killed"
+            why = f"{name} left" if incarnation.ended_well else f"{name} was killed"
         spans.append(Span(name, now, length, "before or after" if now >= over else state, why))
     return tuple(span for span in spans if span.end > span.begin)[:SPANS_MAX]
 
 
-def _pid(life: Life) -> str:
-    pid = life.start.fields.get("pid")
+def _pid(incarnation: IncarnationRecords) -> str:
+    pid = incarnation.start.fields.get("pid")
     return "" if pid is None else f" (process {pid})"

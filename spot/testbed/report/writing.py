@@ -1,4 +1,4 @@
-"""Writes a run's report beside its histories and logs."""
+"""Writes a run's report beside its journals and logs."""
 
 from __future__ import annotations
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from spot.core.link import Link
-from spot.core.node import NodeCore
+from spot.core.membership.announcer import Announcer
 from tests.faulty.programs.faulty import play
 
 _known: set[str] = set()
-_tell_interest = NodeCore._tell_interest
+_tell_interest = Announcer.tell_interest
 
 
-def tell_interest(core: NodeCore, link: Link) -> None:
+def tell_interest(announcer: Announcer, link: Link) -> None:
     """Tells a peer what this node subscribes to, and only the first time."""
     if link.node not in _known:
         _known.add(link.node)
-        _tell_interest(core, link)
+        _tell_interest(announcer, link)
 
 
 if __name__ == "__main__":
-    NodeCore._tell_interest = tell_interest  # type: ignore[assignment, method-assign]
+    Announcer.tell_interest = tell_interest  # type: ignore[assignment, method-assign]
     play()

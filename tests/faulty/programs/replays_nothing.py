@@ -1,4 +1,4 @@
-"""A node that says it keeps a history, and keeps none."""
+"""A node that says it has a replay buffer, and keeps none."""
 
 from __future__ import annotations
 

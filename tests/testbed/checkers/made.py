@@ -1,4 +1,4 @@
-"""Histories of runs that never happened: what correct nodes would have written, from a seed.
+"""Journals of runs that never happened: what correct nodes would have written, from a seed.
 
 ``MadeRun`` plays a topology with faults in its own simple way (it shares no code with SPOT or the
 checkers), and keeps the records where a test can spoil them before it asks for the evidence.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spot.testbed.evidence import Bounds, Effect, Evidence, FaultWindow, Notice, Phases, Proof
-from spot.testbed.history import History, Life, Record
+from spot.testbed.journal import IncarnationRecords, Journal, Record
 from spot.testbed.topology import Topology, build_topology
 
 BOUNDS = Bounds()
@@ -79,8 +79,8 @@ class Planned:
 
 
 @dataclass
-class MadeLife:
-    """One life of a made node."""
+class MadeIncarnation:
+    """One incarnation of a made node."""
 
     node: str
     began: float
@@ -103,8 +103,9 @@ class MadeRun:
     """A correct run. ``rate``: messages a second of each topic; ``raising``: the share that raise.
 
     The nodes are those of a topology with one topic a node, all hearing what the topology says.
-    ``history``: bytes that hosts keep; they then replay all that was published while a link was
-    broken. 0: nothing, and what was is missed. ``views``: whether nodes record whom they reach.
+    ``history_bytes``: what hosts keep of each topic. If it is not 0, they replay all that was
+    published while a link was broken; if it is 0, that is missed. ``views``: whether nodes record
+    whom they reach.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class MadeRun:
         raising: float = 0.0,
         seed: int = 0,
         quiet: bool = True,
-        history: int = 0,
+        history_bytes: int = 0,
         views: bool = True,
     ) -> None:
         self.topology = topology or build_topology("mesh", 3)
@@ -125,29 +126,33 @@ class MadeRun:
         self.random = random.Random(seed)
         self.rate = rate
         self.raising = raising
-        self.history = history
+        self.history_bytes = history_bytes
         self.quiet = READY + length
         self.stopped = self.quiet + 1.0
         self.has_quiet = quiet
-        self.lives: dict[str, list[MadeLife]] = {}
+        self.incarnations: dict[str, list[MadeIncarnation]] = {}
         for name in self.topology.names:
-            self.lives[name] = list(self._lives(name))
-            for life in self.lives[name]:
-                self._begin(life)
+            self.incarnations[name] = list(self._incarnations(name))
+            for incarnation in self.incarnations[name]:
+                self._begin(incarnation)
         self._ups: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for a, b in self.topology.links:
             self._ups[a, b] = self._ups[b, a] = list(self._link(a, b))
         for receiver in self.topology.names:
-            for life in self.lives[receiver]:
+            for incarnation in self.incarnations[receiver]:
                 for host in self.topology.names:
-                    self._deliver(life, host)
-        for life in self.all_lives():
+                    self._deliver(incarnation, host)
+        for incarnation in self.all_incarnations():
             if views:
-                self._view(life)
-            self._end(life)
+                self._view(incarnation)
+            self._end(incarnation)
 
-    def all_lives(self) -> Iterator[MadeLife]:
-        return (life for lives in self.lives.values() for life in lives)
+    def all_incarnations(self) -> Iterator[MadeIncarnation]:
+        return (
+            incarnation
+            for incarnations in self.incarnations.values()
+            for incarnation in incarnations
+        )
 
     @property
     def windows(self) -> tuple[FaultWindow, ...]:
@@ -155,9 +160,13 @@ class MadeRun:
 
     def evidence(self, **changes: Any) -> Evidence:
         """What this run has left, as it is now."""
-        histories = {
-            node: History(tuple(Life(tuple(life.records)) for life in lives))
-            for node, lives in self.lives.items()
+        journals = {
+            node: Journal(
+                tuple(
+                    IncarnationRecords(tuple(incarnation.records)) for incarnation in incarnations
+                )
+            )
+            for node, incarnations in self.incarnations.items()
         }
         healed = max([READY, *(fault.healed for fault in self.faults)])
         phases = Phases(
@@ -165,7 +174,7 @@ class MadeRun:
         )
         values = {
             "topology": self.topology,
-            "histories": histories,
+            "journals": journals,
             "faults": self.windows,
             "phases": phases,
             "bounds": BOUNDS,
@@ -179,8 +188,8 @@ class MadeRun:
         return next(self.find_all(name, kind, after, **fields))
 
     def find_all(self, name: str, kind: str, after: float = 0.0, **fields: Any) -> Iterator[Record]:
-        for life in self.lives[name]:
-            for record in life.records:
+        for incarnation in self.incarnations[name]:
+            for record in incarnation.records:
                 if record.kind == kind and record.at >= after:
                     found = record.fields
                     if all(found.get(field) == value for field, value in fields.items()):
@@ -188,22 +197,24 @@ class MadeRun:
 
     def replace(self, node: str, record: Record, *others: Record) -> None:
         """Puts other records, or none, into a record's place."""
-        for life in self.lives[node]:
-            for place, one in enumerate(life.records):
+        for incarnation in self.incarnations[node]:
+            for place, one in enumerate(incarnation.records):
                 if one is record:
-                    life.records[place : place + 1] = others
+                    incarnation.records[place : place + 1] = others
                     return
         raise LookupError(record)
 
     def insert(self, node: str, record: Record) -> None:
         """A record more, where its time says."""
-        lives = [life for life in self.lives[node] if life.began <= record.at]
-        lives[-1].records.append(record)
-        lives[-1].records.sort(key=lambda one: (one.kind == "closed", one.at))
+        incarnations = [
+            incarnation for incarnation in self.incarnations[node] if incarnation.began <= record.at
+        ]
+        incarnations[-1].records.append(record)
+        incarnations[-1].records.sort(key=lambda one: (one.kind == "closed", one.at))
 
     # Playing
 
-    def _lives(self, node: str) -> Iterator[MadeLife]:
+    def _incarnations(self, node: str) -> Iterator[MadeIncarnation]:
         began = STARTED + 0.2 + 0.01 * self.random.random()
         for fault in sorted(self.faults, key=lambda one: one.at):
             if node not in fault.target or fault.name not in ("crash", "stop", "late"):
@@ -212,53 +223,55 @@ class MadeRun:
                 began = fault.healed + BOOT
                 continue
             if fault.name == "crash":
-                yield MadeLife(node, began, fault.began + 0.001, "crash")
+                yield MadeIncarnation(node, began, fault.began + 0.001, "crash")
             else:
-                yield MadeLife(node, began, fault.began + 0.004, "stop")
+                yield MadeIncarnation(node, began, fault.began + 0.004, "stop")
             began = fault.healed + BOOT
         if began < self.stopped:
-            yield MadeLife(node, began, self.stopped + 0.01, "end")
+            yield MadeIncarnation(node, began, self.stopped + 0.01, "end")
 
-    def _begin(self, life: MadeLife) -> None:
-        spec = self.topology.node(life.node)
-        life.add(
-            life.began,
+    def _begin(self, incarnation: MadeIncarnation) -> None:
+        spec = self.topology.node(incarnation.node)
+        incarnation.add(
+            incarnation.began,
             "start",
             version=1,
-            node=life.node,
-            wall=WALL + life.began - STARTED,
+            node=incarnation.node,
+            wall=WALL + incarnation.began - STARTED,
             rate=self.rate,
             payload_bytes=64,
             config={
                 "topics": list(spec.topics),
                 "subscribe": list(spec.subscribe),
-                "history_bytes": self.history,
+                "history_bytes": self.history_bytes,
                 "members": list(self.topology.names),
             },
         )
-        at, counter = life.began + 0.1, 0
-        ended = min(life.ended, self.quiet if self.has_quiet else self.stopped)
+        at, counter = incarnation.began + 0.1, 0
+        ended = min(incarnation.ended, self.quiet if self.has_quiet else self.stopped)
         while at < ended:
             counter += 1
-            if not self._is_paused(life.node, at):
+            if not self._is_paused(incarnation.node, at):
                 accepted = self.random.random() >= self.raising
-                life.counters.append((at, counter, accepted))
+                incarnation.counters.append((at, counter, accepted))
                 for topic in spec.topics:
                     if accepted:
-                        life.add(at, "publish", topic=topic, counter=counter)
+                        incarnation.add(at, "publish", topic=topic, counter=counter)
                     else:
                         error = {"errno": 11, "error": "full"}
-                        life.add(at, "publish_error", topic=topic, counter=counter, **error)
+                        incarnation.add(at, "publish_error", topic=topic, counter=counter, **error)
             at += 1 / self.rate
 
-    def _end(self, life: MadeLife) -> None:
-        if life.how != "crash":
-            life.add(life.ended, "stop", reason="SIGTERM", metrics={})
-            life.add(life.ended + 0.003, "closed")
-        life.records.sort(key=lambda one: one.at)
-        if life.how == "crash":
-            lost = life.ended - 0.2 * self.random.random()
-            life.records = [one for one in life.records if one.at < lost or one.kind == "start"]
+    def _end(self, incarnation: MadeIncarnation) -> None:
+        if incarnation.how != "crash":
+            incarnation.add(incarnation.ended, "stop", reason="SIGTERM", metrics={})
+            incarnation.add(incarnation.ended + 0.003, "closed")
+        incarnation.records.sort(key=lambda one: one.at)
+        if incarnation.how == "crash":
+            lost = incarnation.ended - 0.2 * self.random.random()
+            incarnation.records = [
+                one for one in incarnation.records if one.at < lost or one.kind == "start"
+            ]
 
     def _is_paused(self, node: str, at: float) -> bool:
         return any(
@@ -266,8 +279,8 @@ class MadeRun:
             for fault in self.faults
         )
 
-    def _life(self, node: str, at: float) -> MadeLife | None:
-        return next((one for one in self.lives[node] if one.began <= at < one.ended), None)
+    def _incarnation(self, node: str, at: float) -> MadeIncarnation | None:
+        return next((one for one in self.incarnations[node] if one.began <= at < one.ended), None)
 
     def _barred(self, a: str, b: str) -> list[tuple[float, float, str]]:
         """When nothing goes between two nodes, and what that looks like."""
@@ -286,11 +299,13 @@ class MadeRun:
                 else:
                     found.append((fault.began, fault.healed, effect.notice))
         for node in (a, b):
-            lives = self.lives[node]
-            for life, following in zip(lives, [*lives[1:], None], strict=False):
-                notice = {"crash": "closed", "stop": "left", "end": "left"}[life.how]
-                found.append((life.ended, following.began if following else NEVER, notice))
-            found.append((0.0, lives[0].began if lives else NEVER, "none"))
+            incarnations = self.incarnations[node]
+            for incarnation, following in zip(
+                incarnations, [*incarnations[1:], None], strict=False
+            ):
+                notice = {"crash": "closed", "stop": "left", "end": "left"}[incarnation.how]
+                found.append((incarnation.ended, following.began if following else NEVER, notice))
+            found.append((0.0, incarnations[0].began if incarnations else NEVER, "none"))
         return sorted(found)
 
     def _link(self, a: str, b: str) -> Iterator[tuple[float, float]]:
@@ -302,33 +317,35 @@ class MadeRun:
         listener = a if dialler == b else b
         endpoint = f"tcp://{listener}"
         barred = self._barred(a, b)
-        if not self.lives[dialler]:
+        if not self.incarnations[dialler]:
             return
-        at = self.lives[dialler][0].began + 0.01
+        at = self.incarnations[dialler][0].began + 0.01
         step, known = BOUNDS.reconnect_min, None
-        life = self.lives[dialler][0]
+        incarnation = self.incarnations[dialler][0]
         while at < self.stopped:
-            here = self._life(dialler, at)
-            if here is None or here is not life:  # it ended: its next life dials at once
-                later = [one for one in self.lives[dialler] if one.began > life.began]
+            here = self._incarnation(dialler, at)
+            if (
+                here is None or here is not incarnation
+            ):  # it ended: its next incarnation dials at once
+                later = [one for one in self.incarnations[dialler] if one.began > incarnation.began]
                 if not later:
                     return
-                life, step, known = later[0], BOUNDS.reconnect_min, None
-                at = life.began + 0.01
+                incarnation, step, known = later[0], BOUNDS.reconnect_min, None
+                at = incarnation.began + 0.01
                 continue
             if self._is_paused(dialler, at):
                 at = self._go_on(dialler, at) + 0.001
-            life.add(at, "dial", endpoint=endpoint, **({"node": known} if known else {}))
+            incarnation.add(at, "dial", endpoint=endpoint, **({"node": known} if known else {}))
             bar = next((one for one in barred if one[0] <= at < one[1]), None)
             if bar is not None:
                 failed = at + 0.001 if bar[2] != "silent" else min(at + 2.0, bar[1] + 0.001)
-                if self._life(dialler, failed) is not life:
+                if self._incarnation(dialler, failed) is not incarnation:
                     at = failed
                     continue
                 delay = step * self.random.uniform(0.5, 1.0)
                 step = min(2 * step, BOUNDS.reconnect_max)
                 fields = {"endpoint": endpoint, "reason": "refused", "delay": delay}
-                life.add(failed, "dial_failed", **fields)
+                incarnation.add(failed, "dial_failed", **fields)
                 at = failed + delay + 0.001
                 continue
             up, known = at + LAG, listener
@@ -336,7 +353,7 @@ class MadeRun:
             broken = min((one[0] for one in begins), default=NEVER)
             for node, peer in ((dialler, listener), (listener, dialler)):
                 where = {"endpoint": endpoint} if node == dialler else {}
-                if (one := self._life(node, up)) is not None:
+                if (one := self._incarnation(node, up)) is not None:
                     one.add(up, "link_up", node=peer, **where)
                     one.add(up + 0.001, "synced", node=peer)
             yield up + 0.001, min(broken, self.stopped)
@@ -372,13 +389,13 @@ class MadeRun:
     ) -> None:
         if self._is_paused(node, at):
             at, kind = self._go_on(node, at) + 0.001, "closed"
-        life = self._life(node, at)
-        if life is None or life is not self._life(node, up):
+        incarnation = self._incarnation(node, at)
+        if incarnation is None or incarnation is not self._incarnation(node, up):
             return
-        life.add(at, "link_down", node=peer, reason=kind, **fields)
+        incarnation.add(at, "link_down", node=peer, reason=kind, **fields)
         topics = self._heard(node, peer)
         if topics:
-            life.add(at + 0.0005, "host_unreachable", node=peer, topics=topics, reason=kind)
+            incarnation.add(at + 0.0005, "host_unreachable", node=peer, topics=topics, reason=kind)
 
     def _heard(self, node: str, host: str) -> list[str]:
         patterns = self.topology.node(node).subscribe
@@ -388,7 +405,7 @@ class MadeRun:
             if any(_matches(pattern, topic) for pattern in patterns)
         ]
 
-    def _deliver(self, receiver: MadeLife, host: str) -> None:
+    def _deliver(self, receiver: MadeIncarnation, host: str) -> None:
         name = receiver.node
         if host != name and (name, host) not in self._ups:
             return
@@ -396,12 +413,12 @@ class MadeRun:
         for topic in self._heard(name, host):
             begun, arrived = False, 0.0
             owed: int | None = 0
-            for life in self.lives[host]:
-                accepted = [(at, one) for at, one, taken in life.counters if taken]
+            for incarnation in self.incarnations[host]:
+                accepted = [(at, one) for at, one, taken in incarnation.counters if taken]
                 for seq, (at, counter) in enumerate(accepted, 1):
                     if at < receiver.began:
                         continue
-                    came = self._came(receiver, host, life, ups, at)
+                    came = self._came(receiver, host, incarnation, ups, at)
                     if came is None:
                         # In force from the first link on; what was before is not missed.
                         is_owed = any(max(since, receiver.began) <= at for since, _ in ups[:1])
@@ -416,19 +433,21 @@ class MadeRun:
                         seq=seq,
                         missed=owed if begun else 0,
                         node=host,
-                        epoch=life.epoch,
+                        epoch=incarnation.epoch,
                         counter=counter,
                     )
                     begun, owed = True, 0
-                heard_end = any(since <= life.ended - 0.001 < until + 0.01 for since, until in ups)
-                if life.how == "crash" or not heard_end:
+                heard_end = any(
+                    since <= incarnation.ended - 0.001 < until + 0.01 for since, until in ups
+                )
+                if incarnation.how == "crash" or not heard_end:
                     owed = None
 
     def _came(
         self,
-        receiver: MadeLife,
+        receiver: MadeIncarnation,
         host: str,
-        life: MadeLife,
+        incarnation: MadeIncarnation,
         ups: Sequence[tuple[float, float]],
         at: float,
     ) -> float | None:
@@ -439,22 +458,22 @@ class MadeRun:
         if flows and not is_held:
             came = at + LAG + self._lag(name, host, at)
             return came if receiver.began <= at + LAG < receiver.ended else None
-        if not self.history:
+        if not self.history_bytes:
             return None
         since = at if not is_held else self._go_on(name, at)
         began = next((max(since, up) for up, until in ups if until > since), None)
-        if began is None or not self._is_up(receiver, life, began):
+        if began is None or not self._is_up(receiver, incarnation, began):
             return None
         return began + 2 * LAG
 
-    def _is_up(self, receiver: MadeLife, host: MadeLife, at: float) -> bool:
+    def _is_up(self, receiver: MadeIncarnation, host: MadeIncarnation, at: float) -> bool:
         return receiver.began <= at < receiver.ended and host.began <= at < host.ended
 
-    def _view(self, life: MadeLife) -> None:
+    def _view(self, incarnation: MadeIncarnation) -> None:
         """Views as its links tell: a loss at once, a return after ``stable_after``."""
         events: list[tuple[float, str, bool]] = [
             (record.at, record.fields["node"], record.kind == "link_up")
-            for record in sorted(life.records, key=lambda one: one.at)
+            for record in sorted(incarnation.records, key=lambda one: one.at)
             if record.kind in ("link_up", "link_down")
         ]
         changes: list[tuple[float, str, bool]] = []
@@ -471,12 +490,12 @@ class MadeRun:
         version = 1
         members = len(self.topology.names)
         for at, peer, is_in in sorted(changes):
-            if at >= life.ended or is_in == (peer in reachable):
+            if at >= incarnation.ended or is_in == (peer in reachable):
                 continue
             reachable ^= {peer}
             version += 1
             quorum = 2 * (len(reachable) + 1) > members
-            life.add(at, "view", version=version, reachable=sorted(reachable), quorum=quorum)
+            incarnation.add(at, "view", version=version, reachable=sorted(reachable), quorum=quorum)
 
     def _lag(self, node: str, host: str, at: float) -> float:
         return sum(

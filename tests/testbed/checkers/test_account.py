@@ -1,15 +1,18 @@
-"""The account: messages are told apart by publisher, life and counter, without SPOT's numbers."""
+"""Messages are told apart by publisher, incarnation and counter, without SPOT's numbers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from spot.core.topics.patterns import Pattern
 from spot.testbed.checkers import CHECKERS
-from spot.testbed.checkers.account import Account, account_of
+from spot.testbed.checkers.account import Account, account_of, matches
 from spot.testbed.evidence import Evidence, Phases, Verdict
-from spot.testbed.history import History, Life, Record
+from spot.testbed.journal import IncarnationRecords, Journal, Record
 from spot.testbed.topology import NodeSpec, Topology, build_topology
 from tests.testbed.checkers.made import BOUNDS, MadeRun, Planned
 
@@ -17,10 +20,12 @@ WALL = 1_718_000_000.0
 Line = tuple[Any, ...]
 
 
-def life(node: str, began: float, *records: Record, ends: float | None = None) -> Life:
+def incarnation(
+    node: str, began: float, *records: Record, ends: float | None = None
+) -> IncarnationRecords:
     start = Record("start", began, {"version": 1, "node": node, "wall": WALL + began, "rate": 10.0})
     end = [] if ends is None else [Record("stop", ends, {}), Record("closed", ends, {})]
-    return Life((start, *records, *end))
+    return IncarnationRecords((start, *records, *end))
 
 
 def publish(at: float, topic: str, counter: int) -> Record:
@@ -35,10 +40,12 @@ def recv(at: float, topic: str, node: str, counter: int, created: float, **more:
     return Record("recv", at, fields)
 
 
-def evidence(topology: Topology | None = None, **lives: list[Life]) -> Evidence:
+def evidence(
+    topology: Topology | None = None, **incarnations: list[IncarnationRecords]
+) -> Evidence:
     topology = topology or build_topology("two-node")
-    histories = {name: History(tuple(lives.get(name, ()))) for name in topology.names}
-    return Evidence(topology, histories, (), Phases(0, 1, 1, 1, 90, 100), BOUNDS)
+    journals = {name: Journal(tuple(incarnations.get(name, ()))) for name in topology.names}
+    return Evidence(topology, journals, (), Phases(0, 1, 1, 1, 90, 100), BOUNDS)
 
 
 def sources(account: Account) -> list[tuple[str, int, int | None] | None]:
@@ -52,32 +59,32 @@ def sources(account: Account) -> list[tuple[str, int, int | None] | None]:
 @pytest.mark.parametrize(
     ("created", "number"),
     [
-        (9.9, 0),  # just before the first life was recorded
+        (9.9, 0),  # just before the first incarnation was recorded
         (12.0, 0),  # by a command
-        (29.9, 1),  # just before the second life was recorded
+        (29.9, 1),  # just before the second incarnation was recorded
         (35.0, 1),
         (99.0, 1),  # later than anything that is recorded
     ],
 )
-def test_epoch_tells_the_life_of_its_host(created: float, number: int) -> None:
-    """Counters begin anew in each life: with the wrong one, every message would look lost."""
+def test_epoch_tells_the_incarnation_of_its_host(created: float, number: int) -> None:
+    """Counters begin anew in each incarnation: by the wrong one, every message would look lost."""
     b = [
-        life("b", 10, publish(11, "b:data", 1), ends=20),
-        life("b", 30, publish(31, "b:data", 1), ends=40),
+        incarnation("b", 10, publish(11, "b:data", 1), ends=20),
+        incarnation("b", 30, publish(31, "b:data", 1), ends=40),
     ]
-    a = [life("a", 5, recv(50, "b:data", "b", 1, created))]
+    a = [incarnation("a", 5, recv(50, "b:data", "b", 1, created))]
 
     assert sources(account_of(evidence(a=a, b=b))) == [("b", number, 1)]
 
 
-def test_without_an_epoch_the_newest_life_is_meant() -> None:
+def test_without_an_epoch_the_newest_incarnation_is_meant() -> None:
     """A program of another library may have none."""
     b = [
-        life("b", 10, publish(11, "b:data", 1), ends=20),
-        life("b", 30, publish(31, "b:data", 1), ends=40),
+        incarnation("b", 10, publish(11, "b:data", 1), ends=20),
+        incarnation("b", 30, publish(31, "b:data", 1), ends=40),
     ]
     a = [
-        life(
+        incarnation(
             "a",
             5,
             recv(12, "b:data", "b", 1, 0, epoch=None),
@@ -104,10 +111,10 @@ def test_message_from_elsewhere_is_its_publishers() -> None:
     account = account_of(
         evidence(
             remote_topology(),
-            a=[life("a", 1, publish(5, "jobs", 1))],
-            c=[life("c", 1, publish(6, "jobs", 1), publish(7, "jobs", 2))],
+            a=[incarnation("a", 1, publish(5, "jobs", 1))],
+            c=[incarnation("c", 1, publish(6, "jobs", 1), publish(7, "jobs", 2))],
             b=[
-                life(
+                incarnation(
                     "b",
                     1,
                     recv(6, "jobs", "a", 1, 0.9, seq=1),
@@ -122,17 +129,17 @@ def test_message_from_elsewhere_is_its_publishers() -> None:
 
 
 def test_restarted_publisher_begins_at_one_again() -> None:
-    """The host's epoch says nothing about the lives of those who publish from elsewhere."""
+    """The host's epoch says nothing about the incarnations of those who publish from elsewhere."""
     account = account_of(
         evidence(
             remote_topology(),
-            a=[life("a", 1)],
+            a=[incarnation("a", 1)],
             c=[
-                life("c", 1, *(publish(2 + n, "jobs", n) for n in (1, 2, 3)), ends=8),
-                life("c", 10, *(publish(10 + n, "jobs", n) for n in (1, 2))),
+                incarnation("c", 1, *(publish(2 + n, "jobs", n) for n in (1, 2, 3)), ends=8),
+                incarnation("c", 10, *(publish(10 + n, "jobs", n) for n in (1, 2))),
             ],
             b=[
-                life(
+                incarnation(
                     "b",
                     1,
                     *(
@@ -160,9 +167,9 @@ def test_topic_with_several_publishers_is_judged(name: str) -> None:
         records.append(recv(2.01 + seq, "jobs", "a", counter, 0.9, seq=seq, **more))
     made = evidence(
         remote_topology(),
-        a=[life("a", 1, *jobs["a"], ends=100.1)],
-        c=[life("c", 1, *jobs["c"], ends=100.1)],
-        b=[life("b", 1, *records, ends=100.1)],
+        a=[incarnation("a", 1, *jobs["a"], ends=100.1)],
+        c=[incarnation("c", 1, *jobs["c"], ends=100.1)],
+        b=[incarnation("b", 1, *records, ends=100.1)],
     )
 
     assert CHECKERS[name](made).verdict is Verdict.PASS
@@ -172,20 +179,20 @@ def test_invented_publisher_is_an_invention() -> None:
     """Whom nobody knows has published nothing."""
     made = evidence(
         remote_topology(),
-        a=[life("a", 1)],
-        b=[life("b", 1, recv(5, "jobs", "a", 1, 0.9, **{"from": "x"}))],
+        a=[incarnation("a", 1)],
+        b=[incarnation("b", 1, recv(5, "jobs", "a", 1, 0.9, **{"from": "x"}))],
     )
 
     assert CHECKERS["no-invention"](made).verdict is Verdict.FAIL
 
 
 def test_message_published_as_its_node_was_killed_is_no_invention() -> None:
-    """What a killed node did last does not stand in its history; far more than that is made up."""
-    b = [life("b", 1, *(publish(2 + n / 10, "b:data", n) for n in range(1, 11)))]
+    """What a killed node did last does not stand in its journal; far more than that is made up."""
+    b = [incarnation("b", 1, *(publish(2 + n / 10, "b:data", n) for n in range(1, 11)))]
 
     def verdict(*counters: int) -> Verdict:
         records = [recv(3.1 + n / 100, "b:data", "b", n, 0.9) for n in counters]
-        a = [life("a", 1, *records, ends=100.1)]
+        a = [incarnation("a", 1, *records, ends=100.1)]
         return CHECKERS["no-invention"](evidence(a=a, b=b)).verdict
 
     assert verdict(9, 10, 11, 12) is Verdict.PASS
@@ -201,7 +208,7 @@ def test_subscriptions_follow_commands() -> None:
     account = account_of(
         evidence(
             a=[
-                life(
+                incarnation(
                     "a",
                     1,
                     command(10, "unsubscribe", topic="b:data"),
@@ -210,7 +217,7 @@ def test_subscriptions_follow_commands() -> None:
                     ends=30,
                 )
             ],
-            b=[life("b", 1, ends=30)],
+            b=[incarnation("b", 1, ends=30)],
         )
     )
 
@@ -218,12 +225,12 @@ def test_subscriptions_follow_commands() -> None:
     assert account.subscribed("a", "c:data") == []
 
 
-def test_hosts_follow_commands_and_lives() -> None:
+def test_hosts_follow_commands_and_incarnations() -> None:
     """Failover: the topic of the primary is created at the backup."""
     account = account_of(
         evidence(
-            a=[life("a", 1, ends=5), life("a", 8, ends=30)],
-            b=[life("b", 1, command(6, "create", topic="a:data"), ends=30)],
+            a=[incarnation("a", 1, ends=5), incarnation("a", 8, ends=30)],
+            b=[incarnation("b", 1, command(6, "create", topic="a:data"), ends=30)],
         )
     )
 
@@ -239,3 +246,9 @@ def test_account_is_made_once_for_all_checkers() -> None:
 
     assert account_of(made) is account_of(made)
     assert account_of(MadeRun().evidence()) is not account_of(made)
+
+
+@given(st.text("ab*.\n", max_size=8), st.text("ab.\n", max_size=8))
+def test_patterns_match_what_the_library_matches(pattern: str, topic: str) -> None:
+    """The checkers have a matching of their own. Where it differs, a verdict is wrong."""
+    assert matches(pattern, topic) == Pattern(pattern).matches(topic)

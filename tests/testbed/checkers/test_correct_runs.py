@@ -58,10 +58,10 @@ def complaints(run: MadeRun) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ONE_FAULT_EACH)
-@pytest.mark.parametrize("history", [0, 4 << 20], ids=["no history", "history"])
-def test_correct_run_passes_what_it_exercises(name: str, history: int) -> None:
+@pytest.mark.parametrize("history_bytes", [0, 4 << 20], ids=["no buffer", "buffer"])
+def test_correct_run_passes_what_it_exercises(name: str, history_bytes: int) -> None:
     """By name, so that a checker that alarms falsely says of what."""
-    run = MadeRun(ONE_FAULT_EACH[name], raising=0.01, history=history)
+    run = MadeRun(ONE_FAULT_EACH[name], raising=0.01, history_bytes=history_bytes)
 
     assert complaints(run) == []
 
@@ -79,7 +79,7 @@ def test_correct_run_passes_what_it_exercises(name: str, history: int) -> None:
 )
 def test_run_exercises_what_its_faults_could_break(name: str, exercised: set[str]) -> None:
     """A checker that always says "not exercised" would never fail anything."""
-    run = MadeRun(ONE_FAULT_EACH[name], history=4 << 20)
+    run = MadeRun(ONE_FAULT_EACH[name], history_bytes=4 << 20)
     found = {finding.guarantee for finding in check_all(run.evidence())}
 
     of_messages = {"no-duplicate", "no-invention", "order", "no-silent-gap", "loss-only-in-faults"}
@@ -122,7 +122,7 @@ def _dies_twice(fault: Planned, faults: list[Planned]) -> bool:
     st.sampled_from([0, 4 << 20]),
 )
 def test_no_correct_run_is_failed(
-    plan: tuple[Topology, list[Planned]], seed: int, raising: float, quiet: bool, history: int
+    plan: tuple[Topology, list[Planned]], seed: int, raising: float, quiet: bool, history_bytes: int
 ) -> None:
     """Any faults, at any times, one over the other: nodes that keep their word are not failed."""
     topology, faults = plan
@@ -134,7 +134,7 @@ def test_no_correct_run_is_failed(
         raising=raising,
         seed=seed,
         quiet=quiet,
-        history=history,
+        history_bytes=history_bytes,
     )
     evidence = run.evidence()
 

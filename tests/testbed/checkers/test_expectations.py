@@ -1,4 +1,4 @@
-"""What a scenario itself expects: records that must, or must not, stand in a history at a time."""
+"""What a scenario itself expects: records that must, or must not, stand in a journal at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from spot.testbed.checkers import check_all, check_expectations
 from spot.testbed.evidence import Finding, Verdict
 from spot.testbed.expectation import Expectation
-from spot.testbed.history import Record
+from spot.testbed.journal import Record
 from tests.testbed.checkers.made import MadeRun, Planned
 
 CUT = Planned("cut", ("a", "b"), 4, 3)
@@ -65,7 +65,7 @@ def test_expectation(wanted: dict[str, Any], verdict: Verdict) -> None:
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        ({**TOLD, "node": "x"}, "there is no history of x"),
+        ({**TOLD, "node": "x"}, "there is no journal of x"),
         ({**TOLD, "during": 3}, "there was no fault 3"),
         ({**TOLD, "during": 0}, "there was no fault 0"),
         ({**TOLD, "during": "pause"}, "there was no fault 'pause'"),

@@ -9,7 +9,7 @@ import pytest
 
 from spot.testbed.checkers import CHECKERS
 from spot.testbed.evidence import Effect, Evidence, FaultWindow, Phases, Proof, Verdict
-from spot.testbed.history import History, Life, Record
+from spot.testbed.journal import IncarnationRecords, Journal, Record
 from spot.testbed.topology import NodeSpec, Topology
 from tests.testbed.checkers.made import BOUNDS
 
@@ -31,9 +31,9 @@ def rec(at: float, kind: str, **fields: Any) -> Record:
     return Record(kind, at, fields)
 
 
-def life(
+def incarnation(
     name: str, began: float, records: Sequence[Record], *, quorum: bool = False, **start: Any
-) -> Life:
+) -> IncarnationRecords:
     spec = TOPOLOGY.node(name)
     config = {**CONFIG, "topics": list(spec.topics), "subscribe": list(spec.subscribe)}
     config["require_quorum"] = quorum
@@ -41,7 +41,7 @@ def life(
         began, "start", version=1, node=name, wall=WALL + began, rate=1.0, config=config, **start
     )
     end = (rec(ENDS, "stop"), rec(ENDS, "closed"))
-    return Life((begin, *sorted(records, key=lambda one: one.at), *end))
+    return IncarnationRecords((begin, *sorted(records, key=lambda one: one.at), *end))
 
 
 def recv(at: float, seq: int, counter: int, host: str = "a", **more: Any) -> Record:
@@ -59,27 +59,29 @@ def fault(name: str, target: str, effect: Effect, began: float, healed: float) -
     return FaultWindow(name, target, effect, began, began + 0.01, healed - 0.01, healed, proof)
 
 
-def judge(name: str, faults: Sequence[FaultWindow], **lives: list[Life]) -> tuple[Verdict, str]:
-    histories = {node: History(tuple(lives.get(node, ()))) for node in TOPOLOGY.names}
+def judge(
+    name: str, faults: Sequence[FaultWindow], **incarnations: list[IncarnationRecords]
+) -> tuple[Verdict, str]:
+    journals = {node: Journal(tuple(incarnations.get(node, ()))) for node in TOPOLOGY.names}
     phases = Phases(0, 11, 40, 41, 50, 55)
-    finding = CHECKERS[name](Evidence(TOPOLOGY, histories, tuple(faults), phases, BOUNDS))
+    finding = CHECKERS[name](Evidence(TOPOLOGY, journals, tuple(faults), phases, BOUNDS))
     return finding.verdict, " ".join(finding.details)
 
 
 APART = fault("blackhole", "a b", Effect(frozenset({("a", "b"), ("b", "a")}), "silent"), 20.0, 25.0)
 
 
-def published(*arrivals: Record) -> dict[str, list[Life]]:
+def published(*arrivals: Record) -> dict[str, list[IncarnationRecords]]:
     """b publishes three messages to a's topic, the second and third into a blackhole."""
     sent = [rec(at, "publish", topic="t", counter=n) for n, at in ((1, 15), (2, 20.5), (3, 21))]
     return {
-        "a": [life("a", 10, up(10.2, "b", "c"))],
-        "b": [life("b", 10, [*up(10.2, "a", "c"), *sent], life="1a")],
-        "c": [life("c", 10, [*up(10.2, "a", "b"), *arrivals])],
+        "a": [incarnation("a", 10, up(10.2, "b", "c"))],
+        "b": [incarnation("b", 10, [*up(10.2, "a", "c"), *sent], incarnation="1a")],
+        "c": [incarnation("c", 10, [*up(10.2, "a", "b"), *arrivals])],
     }
 
 
-ME = {"from": "b", "life": "1a"}
+ME = {"from": "b", "incarnation": "1a"}
 
 
 @pytest.mark.parametrize(
@@ -115,39 +117,43 @@ def test_publish_that_comes_to_a_host_without_a_quorum_is_refused(
     """It was accepted while there was one, and waited for the way. Where the quorum is back by
     then, it is owed.
     """
-    lives = published(recv(15.1, 1, 1, **ME), recv(26, 2, 2, **ME))
+    incarnations = published(recv(15.1, 1, 1, **ME), recv(26, 2, 2, **ME))
     views = [rec(10.3, "view", quorum=True), rec(lost, "view", quorum=False)]
     records = [*up(10.2, "b", "c"), *views, rec(back, "view", quorum=True)]
-    lives["a"] = [life("a", 10, records, quorum=True)]
-    assert judge("remote-once", [APART], **lives)[0].value == verdict
+    incarnations["a"] = [incarnation("a", 10, records, quorum=True)]
+    assert judge("remote-once", [APART], **incarnations)[0].value == verdict
 
 
-def test_message_of_an_earlier_life_is_told_from_one_of_the_next() -> None:
+def test_message_of_an_earlier_incarnation_is_told_from_one_of_the_next() -> None:
     """Both count from 1, and a host may order what the first one sent when the other has begun."""
-    new = {"from": "b", "life": "2b"}
-    lives = published(
+    new = {"from": "b", "incarnation": "2b"}
+    incarnations = published(
         recv(15.1, 1, 1, **ME),
         recv(33, 2, 3, **ME),
         *(recv(33 + n, 2 + n, n, **new) for n in (1, 2, 3)),
     )
     sent = [rec(30.5 + counter / 2, "publish", topic="t", counter=counter) for counter in (1, 2, 3)]
-    lives["b"].append(life("b", 30, sent, life="2b"))
+    incarnations["b"].append(incarnation("b", 30, sent, incarnation="2b"))
 
-    assert judge("no-duplicate", [], **lives)[0] is not Verdict.FAIL
-    assert judge("no-invention", [], **lives)[0] is not Verdict.FAIL
+    assert judge("no-duplicate", [], **incarnations)[0] is not Verdict.FAIL
+    assert judge("no-invention", [], **incarnations)[0] is not Verdict.FAIL
 
 
 CRASH = fault("crash", "a", Effect(notice="closed", down=frozenset("a")), 20.0, 25.0)
 
 
-def routed(*more: Record) -> dict[str, list[Life]]:
+def routed(*more: Record) -> dict[str, list[IncarnationRecords]]:
     """c has a route to a with the backup b, and a is killed."""
     route = rec(12, "command", do="route", topic="t", peer="a", backups=["b"], ok=True)
     lost = rec(20.02, "link_down", node="a", reason="closed")
     return {
-        "a": [Life((*life("a", 10, up(10.2, "b", "c")).records[:-2], rec(20, "sync", ok=True)))],
+        "a": [
+            IncarnationRecords(
+                (*incarnation("a", 10, up(10.2, "b", "c")).records[:-2], rec(20, "sync", ok=True))
+            )
+        ],
         "b": [
-            life(
+            incarnation(
                 "b",
                 10,
                 [
@@ -156,7 +162,7 @@ def routed(*more: Record) -> dict[str, list[Life]]:
                 ],
             )
         ],
-        "c": [life("c", 10, [*up(10.2, "a", "b"), route, lost, *more])],
+        "c": [incarnation("c", 10, [*up(10.2, "a", "b"), route, lost, *more])],
     }
 
 
@@ -216,9 +222,9 @@ def test_conflict_of_two_hosts_is_shown_while_it_lasts(
     found, details = judge(
         "conflict-visible",
         [],
-        a=[life("a", 10, up(10.2, "b", "c"))],
-        b=[life("b", 10, [*up(10.2, "a", "c"), create, destroy])],
-        c=[life("c", 10, [*up(10.2, "a", "b"), met, *views])],
+        a=[incarnation("a", 10, up(10.2, "b", "c"))],
+        b=[incarnation("b", 10, [*up(10.2, "a", "c"), create, destroy])],
+        c=[incarnation("c", 10, [*up(10.2, "a", "b"), met, *views])],
     )
     assert (found.value, said in details) == (verdict, True), details
 
@@ -234,12 +240,12 @@ def test_a_host_owes_nothing_while_the_route_names_another(lost: float | None) -
         if at not in (18.5, 19.9, lost)
     ]
     routes = [rec(at, "route", node=to, topics=["t"]) for at, to in ((17.0, "b"), (20.0, "a"))]
-    lives = {
-        "a": [life("a", 10, [*up(10.2, "b", "c"), *sent])],
-        "b": [life("b", 10, up(10.2, "a", "c"))],
-        "c": [life("c", 10, [*up(10.2, "a", "b"), *routes, *heard])],
+    incarnations = {
+        "a": [incarnation("a", 10, [*up(10.2, "b", "c"), *sent])],
+        "b": [incarnation("b", 10, up(10.2, "a", "c"))],
+        "c": [incarnation("c", 10, [*up(10.2, "a", "b"), *routes, *heard])],
     }
 
-    found, details = judge("loss-only-in-faults", [], **lives)
+    found, details = judge("loss-only-in-faults", [], **incarnations)
 
     assert found is (Verdict.PASS if lost is None else Verdict.FAIL), details

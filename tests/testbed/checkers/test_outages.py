@@ -12,7 +12,7 @@ from spot.testbed.checkers.account import account_of
 from spot.testbed.checkers.deliveries import deliveries, excuses
 from spot.testbed.checkers.outages import BUSY_S, breaks, due_notices
 from spot.testbed.evidence import Effect, Evidence, Finding, Verdict
-from spot.testbed.history import Record
+from spot.testbed.journal import Record
 from spot.testbed.topology import Topology, build_topology
 from tests.testbed.checkers.made import BOUNDS, READY, MadeRun, Planned
 
@@ -176,9 +176,9 @@ def test_excuse_ends_when_the_nodes_say_that_they_are_synchronised() -> None:
 def test_nodes_that_tell_no_links_have_until_the_longest_wait() -> None:
     """A program of another library may know nothing of its links."""
     run = MadeRun([CUT])
-    for life in run.all_lives():
+    for incarnation in run.all_incarnations():
         kinds = ("link_up", "link_down", "synced")
-        life.records = [one for one in life.records if one.kind not in kinds]
+        incarnation.records = [one for one in incarnation.records if one.kind not in kinds]
 
     ends = [
         ended
@@ -213,7 +213,7 @@ def test_crash_excuses_what_the_host_had_not_sent() -> None:
 
 
 def test_slow_subscriber_that_was_set_aside_is_excused() -> None:
-    """It is told that it was: `set_aside` and `caught_up` stand in its host's history."""
+    """It is told that it was: `set_aside` and `caught_up` stand in its host's journal."""
     run = MadeRun()
     gone = list(run.find_all("a", "recv", READY + 6, topic="b:data"))[:20]
     following = run.find("a", "recv", gone[-1].at + 0.001, topic="b:data")

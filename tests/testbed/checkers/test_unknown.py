@@ -10,7 +10,7 @@ import pytest
 import spot
 from spot.testbed.checkers import CHECKERS, UnknownGuarantee, check_all, fault_results, unproved
 from spot.testbed.evidence import Evidence, Phases, Proof, Verdict
-from spot.testbed.history import History
+from spot.testbed.journal import Journal
 from spot.testbed.topology import build_topology
 from tests.testbed.checkers.made import BOUNDS, READY, STARTED, MadeRun, Planned
 
@@ -20,20 +20,20 @@ CUT = Planned("cut", ("a", "b"), 4, 3)
 
 def empty(**changes: object) -> Evidence:
     topology = build_topology("mesh", 3)
-    histories = dict.fromkeys(topology.names, History())
+    journals = dict.fromkeys(topology.names, Journal())
     phases = Phases(STARTED, READY, None, None, READY + 5, READY + 6)
-    evidence = Evidence(topology, histories, (), phases, BOUNDS)
+    evidence = Evidence(topology, journals, (), phases, BOUNDS)
     return replace(evidence, **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", CHECKERS)
-def test_empty_histories_are_unknown(name: str) -> None:
+def test_empty_journals_are_unknown(name: str) -> None:
     """Every node was down from the start, or none has written a line."""
     assert CHECKERS[name](empty()).verdict is Verdict.UNKNOWN
 
 
 @pytest.mark.parametrize("name", CHECKERS)
-def test_empty_histories_with_a_fault_are_unknown(name: str) -> None:
+def test_empty_journals_with_a_fault_are_unknown(name: str) -> None:
     """Not even a proved fault makes an observation."""
     windows = (CUT.window(build_topology("mesh", 3)),)
 
@@ -41,18 +41,20 @@ def test_empty_histories_with_a_fault_are_unknown(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHECKERS)
-def test_no_histories_at_all_are_unknown(name: str) -> None:
+def test_no_journals_at_all_are_unknown(name: str) -> None:
     """The directory of artefacts was lost."""
-    assert CHECKERS[name](empty(histories={})).verdict is Verdict.UNKNOWN
+    assert CHECKERS[name](empty(journals={})).verdict is Verdict.UNKNOWN
 
 
 @pytest.mark.parametrize("name", [*OF_MESSAGES, "loss-only-in-faults", "accepted-or-raised"])
 def test_silent_nodes_are_unknown(name: str) -> None:
     """They ran, were linked, and published nothing."""
     run = MadeRun()
-    for life in run.all_lives():
-        life.records = [
-            one for one in life.records if one.kind not in ("publish", "publish_error", "recv")
+    for incarnation in run.all_incarnations():
+        incarnation.records = [
+            one
+            for one in incarnation.records
+            if one.kind not in ("publish", "publish_error", "recv")
         ]
 
     assert CHECKERS[name](run.evidence()).verdict is Verdict.UNKNOWN

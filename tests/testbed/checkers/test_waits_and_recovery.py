@@ -12,9 +12,9 @@ from spot.testbed.checkers.backoff import waits
 from spot.testbed.checkers.both_halves_serve import sides
 from spot.testbed.checkers.reconnect import recoveries
 from spot.testbed.evidence import Effect, Verdict
-from spot.testbed.history import Record
+from spot.testbed.journal import Record
 from spot.testbed.topology import build_topology
-from tests.testbed.checkers.made import READY, MadeLife, MadeRun, Planned
+from tests.testbed.checkers.made import READY, MadeIncarnation, MadeRun, Planned
 
 CUT = Planned("cut", ("a", "b"), 4, 3)
 ENDPOINT = "tcp://a"
@@ -23,25 +23,31 @@ ENDPOINT = "tcp://a"
 def dialling(delays: list[float], *, up_for: float = 10.0) -> MadeRun:
     """A run in which b loses its link with a, and dials it with these waits, without success."""
     run = MadeRun([Planned("cut", ("a", "b"), 10, 8)], length=18.0)
-    for life in run.lives["b"]:
-        life.records = [
-            one for one in life.records if one.fields.get("endpoint") != ENDPOINT or one.at < 1003
+    for incarnation in run.incarnations["b"]:
+        incarnation.records = [
+            one
+            for one in incarnation.records
+            if one.fields.get("endpoint") != ENDPOINT or one.at < 1003
         ]
-        life.records = [one for one in life.records if one.kind not in ("dial", "dial_failed")]
+        incarnation.records = [
+            one for one in incarnation.records if one.kind not in ("dial", "dial_failed")
+        ]
         at = READY + 10
         for name in ("link_up", "synced", "link_down"):
-            for record in [one for one in life.records if one.kind == name]:
+            for record in [one for one in incarnation.records if one.kind == name]:
                 if record.fields.get("node") == "a":
-                    life.records.remove(record)
-        life.records.append(Record("link_up", at - up_for, {"node": "a", "endpoint": ENDPOINT}))
+                    incarnation.records.remove(record)
+        incarnation.records.append(
+            Record("link_up", at - up_for, {"node": "a", "endpoint": ENDPOINT})
+        )
         kind = "link_down"
         for delay in delays:
             fields = {"node": "a", "endpoint": ENDPOINT, "reason": "closed", "delay": delay}
-            life.records.append(Record(kind, at, fields))
+            incarnation.records.append(Record(kind, at, fields))
             at += delay + 0.001
-            life.records.append(Record("dial", at, {"node": "a", "endpoint": ENDPOINT}))
+            incarnation.records.append(Record("dial", at, {"node": "a", "endpoint": ENDPOINT}))
             at, kind = at + 0.001, "dial_failed"
-        life.records.sort(key=lambda one: one.at)
+        incarnation.records.sort(key=lambda one: one.at)
     return run
 
 
@@ -89,14 +95,14 @@ def test_waits_begin_anew_after_a_stable_link(
 ) -> None:
     """``stable_after`` is 2 s."""
     run = dialling([0.1, 0.2, 0.4])
-    [life] = run.lives["b"]
-    at = [one for one in life.records if one.kind == "dial"][-1].at + 0.002
+    [incarnation] = run.incarnations["b"]
+    at = [one for one in incarnation.records if one.kind == "dial"][-1].at + 0.002
     end = at + up_for
     fields = {"node": "a", "endpoint": ENDPOINT}
-    life.records.append(Record("link_up", at, fields))
-    life.records.append(Record("link_down", end, {**fields, "reason": "x", "delay": first}))
-    life.records.append(Record("dial", end + first, fields))
-    life.records.sort(key=lambda one: one.at)
+    incarnation.records.append(Record("link_up", at, fields))
+    incarnation.records.append(Record("link_down", end, {**fields, "reason": "x", "delay": first}))
+    incarnation.records.append(Record("dial", end + first, fields))
+    incarnation.records.sort(key=lambda one: one.at)
 
     assert CHECKERS["backoff"](run.evidence()).verdict is verdict
 
@@ -104,11 +110,11 @@ def test_waits_begin_anew_after_a_stable_link(
 def test_contact_from_the_peer_ends_a_wait() -> None:
     """It dialled itself: the rest of the wait is not owed."""
     run = dialling([0.1, 0.2, 0.4, 0.8, 1.6])
-    [life] = run.lives["b"]
-    dials = [one for one in life.records if one.kind == "dial"]
-    life.records.remove(dials[-1])
-    life.records.append(Record("link_up", dials[-1].at - 1.0, {"node": "a"}))
-    life.records.sort(key=lambda one: one.at)
+    [incarnation] = run.incarnations["b"]
+    dials = [one for one in incarnation.records if one.kind == "dial"]
+    incarnation.records.remove(dials[-1])
+    incarnation.records.append(Record("link_up", dials[-1].at - 1.0, {"node": "a"}))
+    incarnation.records.sort(key=lambda one: one.at)
 
     assert CHECKERS["backoff"](run.evidence()).verdict is Verdict.PASS
 
@@ -141,7 +147,7 @@ def test_recovery_waits_for_a_node_to_start() -> None:
     """A restarted process can't be reached before it has bound."""
     crash = Planned("crash", ("b",), 4, 3)
     run = MadeRun([crash])
-    [_, second] = run.lives["b"]
+    [_, second] = run.incarnations["b"]
 
     found = {one.reachable for one in recoveries(account_of(run.evidence()))}
     assert found == {second.began}
@@ -158,19 +164,21 @@ def test_recovery_that_another_fault_ends_is_not_judged() -> None:
 def test_link_without_topics_must_come_back_too() -> None:
     """Nothing is published, so the link itself is watched."""
     run = MadeRun([CUT])
-    for life in run.all_lives():
-        life.records = [one for one in life.records if one.kind not in ("publish", "recv")]
+    for incarnation in run.all_incarnations():
+        incarnation.records = [
+            one for one in incarnation.records if one.kind not in ("publish", "recv")
+        ]
     assert CHECKERS["reconnect"](run.evidence()).verdict is Verdict.PASS
 
-    _drop_links(run.lives["a"], "b", CUT.healed)
+    _drop_links(run.incarnations["a"], "b", CUT.healed)
     assert CHECKERS["reconnect"](run.evidence()).verdict is Verdict.FAIL
 
 
-def _drop_links(lives: list[MadeLife], peer: str, since: float) -> None:
-    for life in lives:
-        life.records = [
+def _drop_links(incarnations: list[MadeIncarnation], peer: str, since: float) -> None:
+    for incarnation in incarnations:
+        incarnation.records = [
             one
-            for one in life.records
+            for one in incarnation.records
             if one.kind not in ("link_up", "synced") or one.at < since or one.fields["node"] != peer
         ]
 

@@ -9,7 +9,7 @@ import pytest
 
 from spot.testbed.checkers import CHECKERS
 from spot.testbed.evidence import Finding, Verdict
-from spot.testbed.history import Record
+from spot.testbed.journal import Record
 from tests.testbed.checkers.made import READY, MadeRun, Planned
 
 CUT = Planned("cut", ("a", "b"), 4, 3)
@@ -403,7 +403,7 @@ WRONGS: list[Wrong] = [
 
 
 HEALED: list[Wrong] = [
-    # of hosts that keep a history
+    # of hosts that have a replay buffer
     (replay_nothing, (CUT,), {"healed-without-loss", "loss-only-in-faults"}, set()),
     (replay_twice, (CUT,), {"no-duplicate"}, set()),
     (replay_after_live, (CUT,), {"order"}, {"no-silent-gap"}),
@@ -425,10 +425,10 @@ HEALED: list[Wrong] = [
 
 
 @pytest.mark.parametrize(
-    ("spoil", "faults", "must_fail", "may_fail", "history"),
+    ("spoil", "faults", "must_fail", "may_fail", "history_bytes"),
     [
-        pytest.param(*one, history, id=f"{one[0].__name__}-{len(one[1])}-{history}")
-        for wrongs, history in ((WRONGS, 0), (HEALED, 4 << 20))
+        pytest.param(*one, size, id=f"{one[0].__name__}-{len(one[1])}-{size}")
+        for wrongs, size in ((WRONGS, 0), (HEALED, 4 << 20))
         for one in wrongs
     ],
 )
@@ -438,11 +438,11 @@ def test_what_was_made_wrong_fails_its_checker_and_no_other(
     faults: tuple[Planned, ...],
     must_fail: set[str],
     may_fail: set[str],
-    history: int,
+    history_bytes: int,
     seed: int,
 ) -> None:
     """A checker that can't fail says nothing; one that fails for another's fault misleads."""
-    run = MadeRun(faults, seed=seed, history=history)
+    run = MadeRun(faults, seed=seed, history_bytes=history_bytes)
     assert failed(run) == set()
 
     spoil(run)
@@ -484,7 +484,7 @@ def test_known_number_after_a_crash_is_held_to_what_was_published() -> None:
 def test_details_name_node_peer_topic_and_time(
     spoil: Callable[[MadeRun], None], words: tuple[str, ...]
 ) -> None:
-    """Whoever reads a fail must find the place in the history by it."""
+    """Whoever reads a fail must find the place in the journal by it."""
     run = MadeRun()
     spoil(run)
 

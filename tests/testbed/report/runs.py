@@ -17,7 +17,7 @@ from spot.testbed.evidence import (
     Proof,
     Verdict,
 )
-from spot.testbed.history import History, Life, Record
+from spot.testbed.journal import IncarnationRecords, Journal, Record
 from spot.testbed.results import FaultResult, Result
 from spot.testbed.topology import NodeSpec, Topology, build_topology
 
@@ -32,8 +32,8 @@ def record(at: float, kind: str, **fields: Any) -> Record:
     return Record(kind, ZERO + at, fields)
 
 
-def life(records: list[Record]) -> Life:
-    return Life(tuple(sorted(records, key=lambda one: one.at)))
+def incarnation(records: list[Record]) -> IncarnationRecords:
+    return IncarnationRecords(tuple(sorted(records, key=lambda one: one.at)))
 
 
 def window(
@@ -70,10 +70,10 @@ def fault(window: FaultWindow, detect_s: float | None = 0.004) -> FaultResult:
     )
 
 
-def history(
+def journal(
     name: str, topology: Topology, cut: tuple[str, str] | None, *, rate: float, length: float
-) -> History:
-    """A node's life of ``length`` seconds, in which the link of ``cut`` is down from 5 to 9.3."""
+) -> Journal:
+    """An incarnation of ``length`` seconds, in which the link of ``cut`` is down from 5 to 9.3."""
     others = [one for one in topology.names if one != name]
     records = [record(0.1, "start", version=1, node=name, pid=100, config={})]
     records += [record(0.4, "link_up", node=other) for other in others]
@@ -88,7 +88,7 @@ def history(
         ]
     records += _traffic(name, others, far, rate, length)
     records += [record(length, "stop", reason="SIGTERM"), record(length + 0.1, "closed")]
-    return History((life(records),))
+    return Journal((incarnation(records),))
 
 
 def _traffic(
@@ -121,8 +121,8 @@ def evidence(
     topology = topology or build_topology("mesh", 3)
     return Evidence(
         topology=topology,
-        histories={
-            name: history(name, topology, cut, rate=rate, length=length) for name in topology.names
+        journals={
+            name: journal(name, topology, cut, rate=rate, length=length) for name in topology.names
         },
         faults=faults,
         phases=Phases(ZERO, ZERO + 0.6, ZERO + 9.0, ZERO + 9.4, ZERO + length - 1, ZERO + length),
@@ -183,7 +183,7 @@ def empty(directory: Path) -> Result:
     """A run that broke before anything happened."""
     nothing = Evidence(
         topology=build_topology("two-node"),
-        histories={"a": History(), "b": History()},
+        journals={"a": Journal(), "b": Journal()},
         faults=(),
         phases=Phases(ZERO, None, None, None, None, None),
         bounds=Bounds(),

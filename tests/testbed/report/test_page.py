@@ -128,7 +128,7 @@ def test_unproved_fault_stands_out(tmp_path: Path) -> None:
     assert 'class="warn">not proved: wanted connections to the edge b-to-a are refused' in page
 
 
-def test_run_without_histories_has_a_page_without_pictures(tmp_path: Path) -> None:
+def test_run_without_journals_has_a_page_without_pictures(tmp_path: Path) -> None:
     """An empty picture would look as if all had been quiet."""
     page = _page(runs.empty(tmp_path))
     assert "nothing was observed" in page

@@ -4,10 +4,10 @@ from dataclasses import replace
 import pytest
 
 from spot.testbed.evidence import Effect, Evidence
-from spot.testbed.history import History, Record
+from spot.testbed.journal import Journal, Record
 from spot.testbed.report.timeline import BINS_MAX, MARKS_MAX, ROWS_MAX, Span, draw_timeline
 from spot.testbed.topology import build_topology
-from tests.testbed.report.runs import evidence, life, record, window
+from tests.testbed.report.runs import evidence, incarnation, record, window
 
 A_B = "a – b"  # noqa: RUF001
 TWO = build_topology("two-node")
@@ -15,12 +15,12 @@ TWO = build_topology("two-node")
 
 def _two(a: list[Record], b: list[Record], length: float = 10.0) -> Evidence:
     """Two nodes that lived for so long; these are their records besides."""
-    histories = {}
+    journals = {}
     for name, records in (("a", a), ("b", b)):
         start = record(0.0, "start", version=1, node=name, pid=1)
-        histories[name] = History((life([start, *records, record(length, "closed")]),))
+        journals[name] = Journal((incarnation([start, *records, record(length, "closed")]),))
     made = evidence(TWO, length=length)
-    return replace(made, histories=histories)
+    return replace(made, journals=journals)
 
 
 def _states(spans: tuple[Span, ...]) -> list[tuple[str, float, float]]:
@@ -57,10 +57,14 @@ def test_link_is_up_while_both_ends_say_so() -> None:
 def test_killed_node_has_no_links() -> None:
     """It can't write down that its links went."""
     made = _two([record(1.0, "link_up", node="b")], [record(1.0, "link_up", node="a")])
-    first = life([record(0, "start", pid=1), record(1, "link_up", node="a"), record(3, "publish")])
-    second = life([record(6, "start", pid=2), record(7, "link_up", node="a"), record(10, "closed")])
+    first = incarnation(
+        [record(0, "start", pid=1), record(1, "link_up", node="a"), record(3, "publish")]
+    )
+    second = incarnation(
+        [record(6, "start", pid=2), record(7, "link_up", node="a"), record(10, "closed")]
+    )
     timeline = draw_timeline(
-        replace(made, histories={**made.histories, "b": History((first, second))})
+        replace(made, journals={**made.journals, "b": Journal((first, second))})
     )
     assert ("one end", 3.0, 7.0) in _states(timeline.links)
     assert [(span.row, *_states((span,))[0]) for span in timeline.nodes] == [
@@ -77,7 +81,7 @@ def test_link_that_never_came_up_is_down_all_along() -> None:
     assert _states(timeline.links) == [("down", 0, 10)]
 
 
-def test_rates_losses_and_notices_are_those_of_the_history() -> None:
+def test_rates_losses_and_notices_are_those_of_the_journal() -> None:
     """Wrong pictures are worse than none."""
     timeline = draw_timeline(evidence(build_topology("mesh", 3), faults=(window(),)))
     assert timeline.published_total == 3 * 139
@@ -113,9 +117,9 @@ def test_strangers_are_no_links_of_the_topology() -> None:
     assert {span.row for span in timeline.links} == {A_B}
 
 
-def test_empty_histories_make_an_empty_timeline() -> None:
+def test_empty_journals_make_an_empty_timeline() -> None:
     """A run that broke before anything happened has a report as well."""
-    made = replace(evidence(TWO), histories={})
+    made = replace(evidence(TWO), journals={})
     timeline = draw_timeline(made)
     assert timeline.received_total == 0
     assert timeline.nodes == ()
@@ -124,11 +128,9 @@ def test_empty_histories_make_an_empty_timeline() -> None:
 def test_late_node_is_shown_as_down() -> None:
     """Its row says why its links are not there."""
     made = _two([], [])
-    late = History((life([record(4, "start", pid=1), record(10, "closed")]),))
+    late = Journal((incarnation([record(4, "start", pid=1), record(10, "closed")]),))
     fault = window("late", "b", began=0, effect=Effect(down=frozenset({"b"})))
-    timeline = draw_timeline(
-        replace(made, histories={**made.histories, "b": late}, faults=(fault,))
-    )
+    timeline = draw_timeline(replace(made, journals={**made.journals, "b": late}, faults=(fault,)))
     assert _states(timeline.nodes) == [("down", 0, 4), ("up", 4, 10)]
 
 
@@ -153,8 +155,8 @@ def test_many_notices_are_capped() -> None:
         for n in range(100)
         for spoke in spokes
     ]
-    hub = History((life([record(0, "start", pid=1), *told, record(60, "closed")]),))
-    timeline = draw_timeline(replace(evidence(nodes, length=46), histories={"hub": hub}))
+    hub = Journal((incarnation([record(0, "start", pid=1), *told, record(60, "closed")]),))
+    timeline = draw_timeline(replace(evidence(nodes, length=46), journals={"hub": hub}))
     assert timeline.unreachable_total == 2700, "those after the run's end are left out"
     assert len(timeline.marks) == MARKS_MAX
     assert timeline.marks_left_out == 2700 - MARKS_MAX
@@ -163,7 +165,7 @@ def test_many_notices_are_capped() -> None:
 def test_a_quarter_of_a_million_records_are_reduced_quickly() -> None:
     """A long run at full rate must not make a page that no browser opens, nor take minutes."""
     made = evidence(build_topology("mesh", 3), rate=250, length=112)
-    assert sum(len(list(one.records)) for one in made.histories.values()) > 240_000
+    assert sum(len(list(one.records)) for one in made.journals.values()) > 240_000
     began = time.process_time()
     timeline = draw_timeline(made)
     assert time.process_time() - began < 5

@@ -143,9 +143,9 @@ def test_what_a_dying_proxy_does_is_not_blamed_on_spot(state: Path, tmp_path: Pa
     def kill_proxy_and_be_told(run: Run) -> None:
         assert run.proxy is not None
         os.kill(run.proxy["process"]["pid"], signal.SIGKILL)
-        (history,) = tmp_path.glob("x/2*/a.jsonl")
+        (journal,) = tmp_path.glob("x/2*/a.jsonl")
         deadline = time.monotonic() + 20
-        while "host_unreachable" not in history.read_text():
+        while "host_unreachable" not in journal.read_text():
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
@@ -248,9 +248,9 @@ def long_run(state: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str
         sweep(state)
 
 
-def _wait_until_it_is_cut(history: Path) -> None:
+def _wait_until_it_is_cut(journal: Path) -> None:
     deadline = time.monotonic() + 30
-    while not (history.is_file() and '"host_unreachable"' in history.read_text()):
+    while not (journal.is_file() and '"host_unreachable"' in journal.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

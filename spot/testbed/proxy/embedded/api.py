@@ -13,7 +13,7 @@ from spot.testbed.proxy.embedded.address import ListenError
 from spot.testbed.proxy.embedded.body import BadBody, Fields, kind_of, parse_body
 from spot.testbed.proxy.embedded.collection import Proxies, ProxySpec
 from spot.testbed.proxy.embedded.http import Request, Response
-from spot.testbed.proxy.embedded.proxy import Proxy
+from spot.testbed.proxy.embedded.proxy import EmbeddedProxy
 from spot.testbed.proxy.embedded.stage import PlacedToxic
 from spot.testbed.proxy.embedded.toxics import TOXICS, Toxic
 
@@ -111,7 +111,7 @@ class Api:
         return Response(201, _json(proxy.to_json()))
 
     async def _populate(self, request: Request, names: list[str]) -> Response:
-        done: list[Proxy] = []
+        done: list[EmbeddedProxy] = []
         problem: ApiError | None = None
         try:
             for spec in _proxy_specs(parse_body(request.body)):
@@ -178,13 +178,13 @@ class Api:
         proxy.remove_toxic(placed)
         return Response(204)
 
-    def _proxy(self, names: list[str]) -> Proxy:
+    def _proxy(self, names: list[str]) -> EmbeddedProxy:
         proxy = self._proxies.find(names[0])
         if proxy is None:
             raise ApiError(404, "proxy not found")
         return proxy
 
-    def _toxic(self, names: list[str]) -> tuple[Proxy, PlacedToxic]:
+    def _toxic(self, names: list[str]) -> tuple[EmbeddedProxy, PlacedToxic]:
         proxy = self._proxy(names)
         placed = proxy.find_toxic(names[1])
         if placed is None:

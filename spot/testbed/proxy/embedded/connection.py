@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import cast
 
 from spot.testbed.proxy.embedded.address import split_address
-from spot.testbed.proxy.embedded.link import Link
+from spot.testbed.proxy.embedded.link import ToxicLink
 from spot.testbed.proxy.embedded.stage import PlacedToxic
 
 __all__ = ["Connection", "End", "ReadBuffer"]
@@ -45,8 +45,8 @@ class ReadBuffer:
 class End(asyncio.BufferedProtocol):
     """One socket: ``outgoing`` takes the bytes read here, ``incoming`` brings the bytes to send."""
 
-    outgoing: Link
-    incoming: Link
+    outgoing: ToxicLink
+    incoming: ToxicLink
     peer: End
 
     def __init__(self, connection: Connection, buffer: ReadBuffer) -> None:
@@ -161,7 +161,7 @@ class Connection:
         self._dial: asyncio.Task[None] | None = None
         self._aborted = False
         self.closed = asyncio.Event()
-        self.links: dict[str, Link] = {}
+        self.links: dict[str, ToxicLink] = {}
         """By direction; empty until the upstream has answered."""
         self.client = End(self, buffer)
         self._server = End(self, buffer)
@@ -206,8 +206,8 @@ class Connection:
 
     def _start(self) -> None:
         upstream, downstream = list(self._toxics("upstream")), list(self._toxics("downstream"))
-        up = Link(self.client, self._server, upstream)
-        down = Link(self._server, self.client, downstream)
+        up = ToxicLink(self.client, self._server, upstream)
+        down = ToxicLink(self._server, self.client, downstream)
         self.links = {"upstream": up, "downstream": down}
         self.client.outgoing = self._server.incoming = up
         self._server.outgoing = self.client.incoming = down

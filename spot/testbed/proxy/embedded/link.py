@@ -7,10 +7,10 @@ from typing import Protocol
 
 from spot.testbed.proxy.embedded.stage import PlacedToxic, Sink, Stage
 
-__all__ = ["Link"]
+__all__ = ["ToxicLink"]
 
 
-class Source(Protocol):
+class LinkSource(Protocol):
     """The socket that a link reads."""
 
     def pause(self) -> None:
@@ -20,7 +20,7 @@ class Source(Protocol):
         """Reads again."""
 
 
-class Target(Sink, Protocol):
+class LinkTarget(Sink, Protocol):
     """The socket that a link writes to."""
 
     @property
@@ -28,13 +28,15 @@ class Target(Sink, Protocol):
         """Whether bytes wait here for the kernel to take them."""
 
 
-class Link:
+class ToxicLink:
     """Bytes from ``source`` to ``target``. Without toxics they are sent from where they were read.
 
     ``toxics``: those that are there when it starts. Its calls are made in the event loop.
     """
 
-    def __init__(self, source: Source, target: Target, toxics: Iterable[PlacedToxic]) -> None:
+    def __init__(
+        self, source: LinkSource, target: LinkTarget, toxics: Iterable[PlacedToxic]
+    ) -> None:
         self._source = source
         self._target = target
         self._stages: list[Stage] = []

@@ -9,10 +9,10 @@ from spot.testbed.proxy.embedded.address import listen_on, resolve_address, show
 from spot.testbed.proxy.embedded.connection import Connection, End, ReadBuffer
 from spot.testbed.proxy.embedded.stage import PlacedToxic
 
-__all__ = ["Proxy"]
+__all__ = ["EmbeddedProxy"]
 
 
-class Proxy:
+class EmbeddedProxy:
     """Not listening until ``start``. ``listen`` and ``upstream`` are ``host:port``."""
 
     def __init__(self, name: str, listen: str, upstream: str, buffer: ReadBuffer) -> None:

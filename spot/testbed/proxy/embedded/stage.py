@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from spot.testbed.proxy.embedded.toxics import Noop, Toxic
-from spot.testbed.proxy.embedded.toxics.base import Chunk
+from spot.testbed.proxy.embedded.toxics import NoopToxic, Toxic
+from spot.testbed.proxy.embedded.toxics.base import QueuedBytes
 
 __all__ = ["PlacedToxic", "Sink", "Stage"]
 
@@ -80,7 +80,7 @@ class Stage:
         self.cost_bytes = 0
         """What its queue takes."""
         self._on_drain = on_drain
-        self._queue: deque[Chunk] = deque()
+        self._queue: deque[QueuedBytes] = deque()
         self._ended = False
         self._closed = False
         self._news = asyncio.Event()
@@ -90,7 +90,7 @@ class Stage:
         """Queues bytes. Ignored once the stage has closed."""
         if not self._closed:
             arrived = asyncio.get_running_loop().time()
-            self._queue.append(Chunk(memoryview(data), arrived))
+            self._queue.append(QueuedBytes(memoryview(data), arrived))
             self.cost_bytes += len(data) + CHUNK_COST_BYTES
             self._news.set()
 
@@ -102,7 +102,7 @@ class Stage:
     async def room(self) -> None:
         """There always is."""
 
-    async def head(self) -> Chunk | None:
+    async def head(self) -> QueuedBytes | None:
         """Waits for the oldest chunk, which stays in the queue. None: the stream has ended."""
         while not self._queue:
             if self._ended:
@@ -124,7 +124,7 @@ class Stage:
         chunk = self._queue.popleft()
         rest = memoryview(b"") if size is None else chunk.data[size:]
         if rest:
-            self._queue.appendleft(Chunk(rest, chunk.arrived))
+            self._queue.appendleft(QueuedBytes(rest, chunk.arrived))
             self.cost_bytes -= len(chunk.data) - len(rest)
         else:
             self.cost_bytes -= len(chunk.data) + CHUNK_COST_BYTES
@@ -154,7 +154,7 @@ class Stage:
 
     def _start(self) -> asyncio.Task[None]:
         acts = random.random() < self.placed.toxicity  # noqa: S311
-        return asyncio.create_task(self._run(self.placed.toxic if acts else Noop()))
+        return asyncio.create_task(self._run(self.placed.toxic if acts else NoopToxic()))
 
     async def _run(self, toxic: Toxic) -> None:
         await toxic.pipe(self)

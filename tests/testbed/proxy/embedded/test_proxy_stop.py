@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from spot.testbed.proxy.embedded.connection import ReadBuffer
-from spot.testbed.proxy.embedded.proxy import Proxy
+from spot.testbed.proxy.embedded.proxy import EmbeddedProxy
 
 
 @pytest.mark.parametrize("turns", range(8))
@@ -14,7 +14,7 @@ def test_proxy_that_is_stopped_in_the_moment_of_an_accept_can_be_stopped_again(t
     """A hundred cuts in a row found one that hung for ever."""
 
     async def race() -> None:
-        proxy = Proxy("edge", "127.0.0.1:0", "127.0.0.1:9", ReadBuffer())
+        proxy = EmbeddedProxy("edge", "127.0.0.1:0", "127.0.0.1:9", ReadBuffer())
         await proxy.start()
         host, _, port = proxy.listen.rpartition(":")
         with socket.create_connection((host, int(port)), timeout=10):

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from spot.testbed.proxy.embedded.toxics.bandwidth import Bandwidth
+from spot.testbed.proxy.embedded.toxics.bandwidth import BandwidthToxic
 from spot.testbed.proxy.embedded.toxics.base import Toxic
-from spot.testbed.proxy.embedded.toxics.latency import Latency
-from spot.testbed.proxy.embedded.toxics.limit_data import LimitData
-from spot.testbed.proxy.embedded.toxics.noop import Noop
-from spot.testbed.proxy.embedded.toxics.reset_peer import ResetPeer
-from spot.testbed.proxy.embedded.toxics.slicer import Slicer
-from spot.testbed.proxy.embedded.toxics.slow_close import SlowClose
-from spot.testbed.proxy.embedded.toxics.timeout import Timeout
+from spot.testbed.proxy.embedded.toxics.latency import LatencyToxic
+from spot.testbed.proxy.embedded.toxics.limit_data import LimitDataToxic
+from spot.testbed.proxy.embedded.toxics.noop import NoopToxic
+from spot.testbed.proxy.embedded.toxics.reset_peer import ResetPeerToxic
+from spot.testbed.proxy.embedded.toxics.slicer import SlicerToxic
+from spot.testbed.proxy.embedded.toxics.slow_close import SlowCloseToxic
+from spot.testbed.proxy.embedded.toxics.timeout import TimeoutToxic
 
-__all__ = ["TOXICS", "Noop", "Toxic"]
+__all__ = ["TOXICS", "NoopToxic", "Toxic"]
 
 TOXICS: dict[str, type[Toxic]] = {
-    "bandwidth": Bandwidth,
-    "latency": Latency,
-    "limit_data": LimitData,
-    "noop": Noop,
-    "reset_peer": ResetPeer,
-    "slicer": Slicer,
-    "slow_close": SlowClose,
-    "timeout": Timeout,
+    "bandwidth": BandwidthToxic,
+    "latency": LatencyToxic,
+    "limit_data": LimitDataToxic,
+    "noop": NoopToxic,
+    "reset_peer": ResetPeerToxic,
+    "slicer": SlicerToxic,
+    "slow_close": SlowCloseToxic,
+    "timeout": TimeoutToxic,
 }

@@ -6,23 +6,23 @@ import asyncio
 from dataclasses import dataclass
 from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic, until
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue, until
 
-__all__ = ["Bandwidth"]
+__all__ = ["BandwidthToxic"]
 
 PIECE_MS = 100
 """Bytes leave in pieces that take at most so long, so that a slow line still moves."""
 
 
 @dataclass(frozen=True)
-class Bandwidth(Toxic):
+class BandwidthToxic(Toxic):
     """``rate`` kB/s (1 kB is 1,000 bytes). 0: bytes are held until it is changed or removed."""
 
     go_name: ClassVar[str] = "BandwidthToxic"
 
     rate: int = 0
 
-    async def pipe(self, queue: Queue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
         free_at = asyncio.get_running_loop().time()
         while (chunk := await queue.head()) is not None:

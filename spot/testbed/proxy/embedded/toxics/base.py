@@ -6,25 +6,25 @@ import asyncio
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-__all__ = ["Chunk", "Queue", "Toxic", "until"]
+__all__ = ["QueuedBytes", "Toxic", "ToxicQueue", "until"]
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class QueuedBytes:
     """Bytes, and when they reached the stage by the loop's clock."""
 
     data: memoryview
     arrived: float
 
 
-class Queue(Protocol):
+class ToxicQueue(Protocol):
     """The bytes of one link that wait at a toxic. ``Stage`` has them."""
 
     @property
     def passed_bytes(self) -> int:
         """How many bytes the toxic has forwarded on this link."""
 
-    async def head(self) -> Chunk | None:
+    async def head(self) -> QueuedBytes | None:
         """Waits for the oldest chunk, which stays in the queue. None: the stream has ended."""
 
     async def forward(self, size: int | None = None) -> None:
@@ -51,7 +51,7 @@ class Toxic:
     resets_on_close: ClassVar[bool] = False
     """Connections that are opened while it is there end with RST instead of FIN."""
 
-    async def pipe(self, queue: Queue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """Works off the queue. When it returns, the connection is closed.
 
         It is cancelled when the toxic is changed or removed. Bytes that it has neither forwarded

@@ -6,13 +6,13 @@ import random
 from dataclasses import dataclass
 from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic, until
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue, until
 
-__all__ = ["Latency"]
+__all__ = ["LatencyToxic"]
 
 
 @dataclass(frozen=True)
-class Latency(Toxic):
+class LatencyToxic(Toxic):
     """Delays each chunk by ``latency`` ms, give or take ``jitter`` ms."""
 
     go_name: ClassVar[str] = "LatencyToxic"
@@ -22,7 +22,7 @@ class Latency(Toxic):
     latency: int = 0
     jitter: int = 0
 
-    async def pipe(self, queue: Queue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``. A change applies to what is under way, by when it came in."""
         while (chunk := await queue.head()) is not None:
             delay_ms = self.latency + (

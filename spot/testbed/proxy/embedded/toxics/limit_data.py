@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue
 
-__all__ = ["LimitData"]
+__all__ = ["LimitDataToxic"]
 
 
 @dataclass(frozen=True)
-class LimitData(Toxic):
+class LimitDataToxic(Toxic):
     """Closes after ``bytes`` bytes of each connection, counted since the toxic is there."""
 
     go_name: ClassVar[str] = "LimitDataToxic"
 
     bytes: int = 0
 
-    async def pipe(self, queue: Queue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
         while (chunk := await queue.head()) is not None:
             left = self.bytes - queue.passed_bytes

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue
 
-__all__ = ["Noop"]
+__all__ = ["NoopToxic"]
 
 
 @dataclass(frozen=True)
-class Noop(Toxic):
+class NoopToxic(Toxic):
     """Passes everything on."""
 
     go_name: ClassVar[str] = "NoopToxic"
 
-    async def pipe(self, queue: Queue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
         while await queue.head() is not None:
             await queue.forward()

@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue
 
-__all__ = ["ResetPeer"]
+__all__ = ["ResetPeerToxic"]
 
 
 @dataclass(frozen=True)
-class ResetPeer(Toxic):
+class ResetPeerToxic(Toxic):
     """Closes ``timeout`` ms after the first chunk, which is lost. 0: at once.
 
     By RST, both ways, if the connection was opened while the toxic was there; else by FIN.
@@ -23,7 +23,7 @@ class ResetPeer(Toxic):
 
     timeout: int = 0
 
-    async def pipe(self, queue: Queue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
         await queue.head()
         await asyncio.sleep(max(0, self.timeout) / 1000)

@@ -7,13 +7,13 @@ import random
 from dataclasses import dataclass
 from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic, until
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue, until
 
-__all__ = ["Slicer"]
+__all__ = ["SlicerToxic"]
 
 
 @dataclass(frozen=True)
-class Slicer(Toxic):
+class SlicerToxic(Toxic):
     """Pieces of ``average_size`` bytes, give or take ``size_variation``, ``delay`` us apart."""
 
     go_name: ClassVar[str] = "SlicerToxic"
@@ -23,7 +23,7 @@ class Slicer(Toxic):
     size_variation: int = 0
     delay: int = 0
 
-    async def pipe(self, queue: Queue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
         loop = asyncio.get_running_loop()
         next_at = loop.time()

@@ -6,20 +6,20 @@ import asyncio
 from dataclasses import dataclass
 from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue
 
-__all__ = ["SlowClose"]
+__all__ = ["SlowCloseToxic"]
 
 
 @dataclass(frozen=True)
-class SlowClose(Toxic):
+class SlowCloseToxic(Toxic):
     """Passes bytes on at once, and the close after ``delay`` ms."""
 
     go_name: ClassVar[str] = "SlowCloseToxic"
 
     delay: int = 0
 
-    async def pipe(self, queue: Queue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
         while await queue.head() is not None:
             await queue.forward()

@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import ClassVar
 
-from spot.testbed.proxy.embedded.toxics.base import Queue, Toxic
+from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue
 
-__all__ = ["Timeout"]
+__all__ = ["TimeoutToxic"]
 
 
 @dataclass(frozen=True)
-class Timeout(Toxic):
+class TimeoutToxic(Toxic):
     """Drops everything, and closes when nothing has come for ``timeout`` ms. 0: never.
 
     Removing it closes the connection too, as no stream can go on after a gap. Toxicity doesn't
@@ -24,7 +24,7 @@ class Timeout(Toxic):
 
     timeout: int = 0
 
-    async def pipe(self, queue: Queue) -> None:
+    async def pipe(self, queue: ToxicQueue) -> None:
         """See ``Toxic``."""
         limit_s = self.timeout / 1000 if self.timeout > 0 else None
         try:

@@ -1,4 +1,4 @@
-"""Histories, read: what each node published, received and was told (``docs/history.md``)."""
+"""Journals, read: what each node published, received and was told (``docs/journal.md``)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
 from types import NoneType
-from typing import Any
+from typing import Any, get_args
 
+from spot.message import EventKind
 from spot.program.commands import FIELDS
 from spot.testbed.errors import ClusterError
 
-__all__ = ["HISTORY_VERSION", "KINDS", "BadHistory", "History", "Life", "Record"]
+__all__ = ["JOURNAL_VERSION", "KINDS", "BadJournal", "IncarnationRecords", "Journal", "Record"]
 
-HISTORY_VERSION = 1
+JOURNAL_VERSION = 1
 _EVENT = ("node", "endpoint", "topics", "reason", "delay", "count")
 KINDS: Mapping[str, tuple[str, ...]] = {
     "start": (
-        *("version", "node", "pid", "wall", "life", "endpoints", "rate", "publish"),
+        *("version", "node", "pid", "wall", "incarnation", "endpoints", "rate", "publish"),
         *("payload_bytes", "config"),
     ),
     "publish": ("topic", "counter"),
     "publish_error": ("topic", "counter", "errno", "error", "reason", "unknown"),
-    "recv": ("topic", "seq", "missed", "node", "epoch", "counter", "from", "life"),
+    "recv": ("topic", "seq", "missed", "node", "epoch", "counter", "from", "incarnation"),
     "host_unreachable": ("node", "topics", "reason"),
     "sync": ("ok", "answers", "missing"),
     "command": (
@@ -33,14 +34,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     ),
     "stop": ("reason", "metrics"),
     "closed": (),
-    **dict.fromkeys(
-        (
-            *("dial", "dial_failed", "link_up", "link_down", "refused", "host_lost", "host_back"),
-            *("topic_up", "topic_gone", "set_aside", "caught_up", "conflict", "conflict_over"),
-            *("route", "synced"),
-        ),
-        _EVENT,
-    ),
+    "lost": ("count",),
+    **dict.fromkeys(get_args(EventKind), _EVENT),
     "view": (*_EVENT, "version", "reachable", "quorum", "conflicts"),
 }
 """What SPOT's own node program records, and the fields that a record of each kind may have beside
@@ -68,16 +63,17 @@ _REQUIRED: dict[str, tuple[tuple[str, tuple[type, ...]], ...]] = {
     ),
     "host_unreachable": (("node", (str,)), ("topics", (list,)), ("reason", (str,))),
     "command": (("do", (str,)),),
+    "lost": (("count", (int,)),),
 }
 """Without these fields a record says nothing that could be judged."""
 
 
-class BadHistory(ClusterError):
-    """A history breaks its contract, or has a version that is not known."""
+class BadJournal(ClusterError):
+    """A journal breaks its contract, or has a version that is not known."""
 
 
 class Record:
-    """One line of a history. Not to be changed.
+    """One line of a journal. Not to be changed.
 
     A run may leave a million of them: names of fields are shared, and only their values are kept.
     """
@@ -112,8 +108,8 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Life:
-    """One life of a node, from ``start`` on."""
+class IncarnationRecords:
+    """One incarnation of a node, from ``start`` on."""
 
     records: tuple[Record, ...]
     """In the order of the file."""
@@ -134,21 +130,23 @@ class Life:
 
 
 @dataclass(frozen=True)
-class History:
-    """All lives of one node, oldest first."""
+class Journal:
+    """All incarnations of one node, oldest first."""
 
-    lives: tuple[Life, ...] = ()
+    incarnations: tuple[IncarnationRecords, ...] = ()
+    lost: int = 0
+    """Records that its file lacks, as it took them too slowly."""
 
     @property
     def records(self) -> Iterator[Record]:
-        """Of all lives, in the order of the file."""
-        return (record for life in self.lives for record in life.records)
+        """Of all incarnations, in the order of the file."""
+        return (record for incarnation in self.incarnations for record in incarnation.records)
 
     @classmethod
-    def read(cls, path: Path) -> History:
-        """The history in this file; an empty one when there is no such file.
+    def read(cls, path: Path) -> Journal:
+        """The journal in this file; an empty one when there is no such file.
 
-        Raises BadHistory, naming file and line.
+        Raises BadJournal, naming file and line.
         """
         try:
             with path.open(encoding="utf-8", errors="replace") as file:
@@ -157,38 +155,41 @@ class History:
             return cls()
 
     @classmethod
-    def parse(cls, lines: Iterable[str], name: str = "history") -> History:
-        """The history in these lines. ``name``: what errors call it. Raises BadHistory.
+    def parse(cls, lines: Iterable[str], name: str = "journal") -> Journal:
+        """The journal in these lines. ``name``: what errors call it. Raises BadJournal.
 
-        Of each life one line may be no JSON: what a killed node was writing. Kinds and fields that
-        are not known are kept, and mean nothing.
+        Of each incarnation one line may be no JSON: what a killed node was writing. Kinds and
+        fields that are not known are kept, and mean nothing.
         """
-        lives: list[list[Record]] = []
+        incarnations: list[list[Record]] = []
+        lost = 0
         cut: int | None = None
         for number, line in enumerate(lines, 1):
             try:
                 document = _document(line.strip())
             except ValueError:
                 if cut is not None:
-                    raise BadHistory(
+                    raise BadJournal(
                         f"{name}:{number}: this line is no JSON, and neither is line {cut} of the "
-                        f"same life: {line.strip()[:SHOWN_CHARS_MAX]!r}"
+                        f"same incarnation: {line.strip()[:SHOWN_CHARS_MAX]!r}"
                     ) from None
                 cut = number
                 continue
             try:
                 record = _record(document)
             except ValueError as error:
-                raise BadHistory(f"{name}:{number}: {error}") from None
+                raise BadJournal(f"{name}:{number}: {error}") from None
             if record.kind == "start":
-                lives.append([])
+                incarnations.append([])
                 cut = None
-            elif not lives:
-                raise BadHistory(
-                    f"{name}:{number}: a history begins with a 'start' record, not {record.kind!r}"
+            elif not incarnations:
+                raise BadJournal(
+                    f"{name}:{number}: a journal begins with a 'start' record, not {record.kind!r}"
                 )
-            lives[-1].append(record)
-        return cls(tuple(Life(tuple(records)) for records in lives))
+            if record.kind == "lost":
+                lost += record.fields["count"]
+            incarnations[-1].append(record)
+        return cls(tuple(IncarnationRecords(tuple(records)) for records in incarnations), lost)
 
 
 def _document(line: str) -> Any:
@@ -212,12 +213,12 @@ def _record(document: Any) -> Record:
         value = document.get(name, ...)
         if type(value) not in types:
             said = "is missing" if value is ... else f"is {json.dumps(value)[:SHOWN_CHARS_MAX]}"
-            raise ValueError(f"{name!r} of a {kind!r} record {said}: see docs/history.md")
+            raise ValueError(f"{name!r} of a {kind!r} record {said}: see docs/journal.md")
         if type(value) is str:
             document[name] = intern(value)  # a million messages, and few topics and nodes
-    if kind == "start" and document["version"] != HISTORY_VERSION:
+    if kind == "start" and document["version"] != JOURNAL_VERSION:
         raise ValueError(
-            f"this history has version {document['version']}, and version {HISTORY_VERSION} is "
+            f"this journal has version {document['version']}, and version {JOURNAL_VERSION} is "
             "what can be read: take the SPOT that wrote it"
         )
     return Record(intern(kind), float(at), document)

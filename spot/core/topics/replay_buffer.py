@@ -1,10 +1,10 @@
-"""The newest traffic of each topic, kept for those who lack it.
+"""The newest traffic of each topic, kept in memory and replayed to subscribers that lack it.
 
-A history is a queue of the batches that a flush encodes anyway, oldest first, bounded in bytes with
-what the objects themselves take. Small batches are joined, a few at a time, so that a topic with
-one message a batch is kept nearly as densely as one with a thousand; and what nobody needs encoded
-now is encoded some at a time. A shelf bounds all histories
-of a node together: who holds more than a fair share gives way first.
+A replay buffer is a queue of the batches that a flush encodes anyway, oldest first. It is bounded
+in bytes, including what the Python objects take. Small batches are joined, a few at a time, so that
+a topic with one message a batch is kept nearly as densely as one with a thousand. Messages that
+nobody needs encoded now are encoded some at a time. ReplayBuffers bounds all buffers of a node
+together: the buffers that hold more than an equal share give way first.
 """
 
 from __future__ import annotations
@@ -12,13 +12,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from spot.core.wire import batches, codec
 from spot.core.wire.batches import CHUNK_MSGS, Chunk
-
-if TYPE_CHECKING:
-    from spot.core.topics.registry import HostedTopic
 
 CHUNK_OVERHEAD = 192
 """Bytes of memory that a batch takes beside its record: objects, numbers, a place in the queue."""
@@ -33,19 +29,20 @@ JOINED_BYTES = 1024
 
 
 def cost_of(chunk: Chunk) -> int:
-    """How many bytes a history spends on a batch."""
+    """How many bytes a buffer spends on a batch."""
     size = len(chunk.data) + CHUNK_OVERHEAD
     return size if chunk.large is None else size + len(chunk.large)
 
 
-class History:
+class ReplayBuffer:
     """The newest batches of one topic. ``limit`` and ``size`` are in bytes, 0 keeps nothing.
     A message that need not be encoded at once may have ``plain_most`` bytes.
 
-    Sequences rise, with holes where a message was larger than the whole history.
+    Sequences rise, with holes where a message was larger than the whole buffer.
     """
 
     __slots__ = (
+        "_all",
         "_plain",
         "_plain_bytes",
         "_plain_first",
@@ -55,15 +52,14 @@ class History:
         "chunks",
         "limit",
         "plain_most",
-        "shelf",
         "size",
-        "topic",
+        "topic_id",
     )
 
-    def __init__(self, limit: int, topic: HostedTopic, shelf: Shelf) -> None:
+    def __init__(self, limit: int, topic_id: int, buffers: ReplayBuffers) -> None:
         self.limit = limit
-        self.topic = topic
-        self.shelf = shelf
+        self.topic_id = topic_id
+        self._all = buffers
         self.chunks: deque[Chunk] = deque()
         self.size = 0
         self._plain: list[bytes] = []
@@ -76,7 +72,7 @@ class History:
         self._small_bytes = min(JOINED_BYTES, limit // (JOINED * JOINED))
 
     def fitting(self, chunk: Chunk) -> list[Chunk]:
-        """The batch in pieces that the history can keep; none of a message that is too large."""
+        """The batch in pieces that the buffer can keep; none of a message that is too large."""
         cost = cost_of(chunk)
         if cost <= self.limit:
             return [chunk]
@@ -89,7 +85,7 @@ class History:
 
     def _grow(self, size: int) -> None:
         self.size += size
-        self.shelf.size += size
+        self._all.size += size
 
     def takes_plain(self, batch: Sequence[bytes], size: int) -> bool:
         """Whether messages may be kept as they are, to be encoded with others."""
@@ -117,7 +113,7 @@ class History:
         plain.append(payload)
         size += PLAIN_OVERHEAD
         self.size += size
-        self.shelf.size += size
+        self._all.size += size
         self._plain_size += size
         if self._plain_size > self._plain_bytes or len(plain) >= PLAIN_MSGS:
             self._encode()
@@ -129,16 +125,16 @@ class History:
             self._encode()
         if not plain:
             self._plain_first = first
-            self.shelf.histories[self] = None
+            self._all.buffers[self] = None
 
     def _encode(self) -> None:
-        topic_id = self.topic.topic_id
+        topic_id = self.topic_id
         chunk = batches.encoded(codec.DATA, topic_id, self._plain_first, self._plain)
         self._grow(-self._plain_size)
         self._plain_size = 0
         self._plain.clear()
         self.add(chunk)
-        self.shelf.note(self)
+        self._all.note(self)
 
     def add(self, chunk: Chunk) -> None:
         """Keeps a batch."""
@@ -178,7 +174,7 @@ class History:
 
     @property
     def oldest(self) -> Chunk:
-        """Its first batch, of a history that is not empty."""
+        """Its first batch, of a buffer that is not empty."""
         if not self.chunks:
             self._encode()
         return self.chunks[0]
@@ -212,35 +208,35 @@ def _last_of(chunk: Chunk) -> int:
     return chunk.last
 
 
-class Shelf:
-    """All histories of a node. ``limit`` and ``size`` are in bytes."""
+class ReplayBuffers:
+    """All buffers of a node. ``limit`` and ``size`` are in bytes."""
 
-    __slots__ = ("_large", "histories", "limit", "size")
+    __slots__ = ("_large", "buffers", "limit", "size")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.size = 0
-        self.histories: dict[History, None] = {}
-        self._large: dict[History, None] = {}
+        self.buffers: dict[ReplayBuffer, None] = {}
+        self._large: dict[ReplayBuffer, None] = {}
 
-    def add(self, history: History, chunk: Chunk) -> None:
+    def add(self, buffer: ReplayBuffer, chunk: Chunk) -> None:
         """Keeps a batch; then there may be too much, of the topic or of all."""
-        if not history.size:
-            self.histories[history] = None
-        history.add(chunk)
-        self.note(history)
+        if not buffer.size:
+            self.buffers[buffer] = None
+        buffer.add(chunk)
+        self.note(buffer)
 
-    def note(self, history: History) -> None:
-        """A history has grown."""
-        if history.size * len(self.histories) > self.limit:
-            self._large[history] = None
+    def note(self, buffer: ReplayBuffer) -> None:
+        """A buffer has grown."""
+        if buffer.size * len(self.buffers) > self.limit:
+            self._large[buffer] = None
 
-    def largest(self) -> History:
-        """A history that holds more than its share, where all together hold too much."""
+    def largest(self) -> ReplayBuffer:
+        """A buffer that holds more than its share, where all together hold too much."""
         while True:
             for large in self._large:
                 del self._large[large]
-                if large.size * len(self.histories) >= self.limit:
+                if large.size * len(self.buffers) >= self.limit:
                     # It stands behind the others that hold more than their share.
                     self._large[large] = None
                     return large
@@ -249,18 +245,18 @@ class Shelf:
                 # The share has become smaller since they grew.
                 self._large = {
                     each: None
-                    for each in self.histories
-                    if each.size * len(self.histories) >= self.limit
+                    for each in self.buffers
+                    if each.size * len(self.buffers) >= self.limit
                 }
 
-    def drop_oldest(self, history: History) -> Chunk:
-        chunk = history.drop_oldest()
-        if not history.size:
-            self.forget(history)
+    def drop_oldest(self, buffer: ReplayBuffer) -> Chunk:
+        chunk = buffer.drop_oldest()
+        if not buffer.size:
+            self.forget(buffer)
         return chunk
 
-    def forget(self, history: History) -> None:
-        """The topic has ended, or its history is empty."""
-        history.clear()
-        self.histories.pop(history, None)
-        self._large.pop(history, None)
+    def forget(self, buffer: ReplayBuffer) -> None:
+        """The topic has ended, or its buffer is empty."""
+        buffer.clear()
+        self.buffers.pop(buffer, None)
+        self._large.pop(buffer, None)

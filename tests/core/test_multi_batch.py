@@ -1,4 +1,4 @@
-"""Messages of many topics in one record: each topic's order, counts and credit as by itself."""
+"""Messages of many topics in one record: each topic keeps its order, its counts and its credit."""
 
 import pytest
 from hypothesis import given
@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from spot.config import Config
 from spot.core.effects import Frame
-from spot.core.topics.registry import HostedTopic
+from spot.core.topics.hosted_topic import HostedTopic
 from spot.core.wire import codec
-from spot.core.wire.multi_batch import decode_medley, encode_medley
+from spot.core.wire.multi_batch import decode_multi, encode_multi
 from tests.core.fixed import examples
 from tests.core.test_cluster_frames import CONN, greeted, victim
 from tests.core.wires import Node, Wires
@@ -23,12 +23,12 @@ def hosting(
     wires = Wires()
     host = wires.add("host", "host", config=config)
     found = [wires.add(f"reader-{at}", config=config) for at in range(readers)]
-    topics = [host.core.create_topic(f"t{at}", at + 1) for at in range(TOPICS)]
+    topics = [host.core.announcer.create_topic(f"t{at}", at + 1) for at in range(TOPICS)]
     for node in found:
-        node.core.add_peer("host", wires.now)
+        node.core.peers.add("host", wires.now)
     wires.settle(0.5)
     for node in found:
-        node.core.subscribe("*", pattern=True)
+        node.core.announcer.subscribe("*", pattern=True)
         wires.work(node)
     wires.run_dry()
     return wires, host, found, topics
@@ -71,18 +71,17 @@ STEPS = st.lists(
 def test_each_topic_is_as_if_it_had_been_published_by_itself(
     steps: list[tuple[str, int]], hwm: int, history_bytes: int, local: bool
 ) -> None:
-    # Full queues, who is set aside, batches of one topic between: every message in its order, once,
-    # what is missing counted to the message, and credit back at the end.
+    # Queues get full, subscribers are set aside, batches of one topic come between. Every message
+    # comes once, in its order; each missing message is counted, and all credit comes back.
     config = Config(sndhwm=hwm, rcvhwm=hwm, history_bytes=history_bytes)
     wires, host, readers, topics = hosting(config, 2)
     everyone = [*readers, host] if local else readers
     if local:
-        host.core.subscribe("t0", pattern=False)
-    traffic = host.core.traffic
+        host.core.announcer.subscribe("t0", pattern=False)
     published: dict[str, list[bytes]] = {topic.name: [] for topic in topics}
     for action, count in steps:
         if action in ("together", "one"):
-            room = min(map(traffic.room, topics))
+            room = min(map(host.core.hosting.room, topics))
             rows = []
             for at in range(min(count, room) if action == "together" else min(1, room)):
                 topic = topics[at % TOPICS if action == "together" else count]
@@ -90,10 +89,10 @@ def test_each_topic_is_as_if_it_had_been_published_by_itself(
                 rows.append((topic, payload))
                 published[topic.name].append(payload)
             if rows and action == "together":
-                left = traffic.publish_together(*zip(*rows, strict=True))
-                assert left <= min(traffic.room(topic) for topic, _ in rows)
+                left = host.core.hosting.publish_across(*zip(*rows, strict=True))
+                assert left <= min(host.core.hosting.room(topic) for topic, _ in rows)
             elif rows:
-                traffic.publish(rows[0][0], [rows[0][1]])
+                host.core.hosting.publish(rows[0][0], [rows[0][1]])
             wires.work(host)
         elif action == "deliver":
             wires.deliver_one(count)
@@ -102,7 +101,7 @@ def test_each_topic_is_as_if_it_had_been_published_by_itself(
             node.take(wires.now)
             wires.work(node)
         else:
-            traffic.set_aside_full(topics[count], wires.now)
+            host.core.replay.set_aside_full(topics[count], wires.now)
             wires.work(host)
     while True:
         wires.settle(0.01)
@@ -117,21 +116,21 @@ def test_each_topic_is_as_if_it_had_been_published_by_itself(
             assert message.missed == message.seq - last[message.topic] - 1
             last[message.topic] = message.seq
     for node in readers:
-        counters = node.core.traffic.counters
+        counters = node.core.counters
         assert counters.recv_msgs == len(node.messages)
         assert counters.recv_msgs + counters.missed_msgs == sum(map(len, published.values()))
-        (link,) = node.core.nodes.values()
-        assert link.recv_msgs == link.consumed_msgs
-        assert link.recv_bytes == link.consumed_bytes
+        (link,) = node.core.links.by_node.values()
+        assert link.data.recv_msgs == link.data.consumed_msgs
+        assert link.data.recv_bytes == link.data.consumed_bytes
 
 
 def test_one_record_is_made_for_all_who_get_it() -> None:
-    # What a medley saves would be lost if each reader had its own.
+    # What a multi-topic batch saves would be lost if each reader had its own.
     wires, host, readers, topics = hosting(readers=3)
-    host.core.traffic.publish_together(topics, [b"x"] * TOPICS)
+    host.core.hosting.publish_across(topics, [b"x"] * TOPICS)
     wires.work(host)
     frames = [frame for reader in readers for frame in frames_to(reader, wires)]
-    assert kinds_in(frames) == [codec.MEDLEY] * 3
+    assert kinds_in(frames) == [codec.MULTI_DATA] * 3
     assert len({id(frame[0]) for frame in frames}) == 1
 
 
@@ -139,23 +138,23 @@ def test_messages_that_follow_are_handed_out_together() -> None:
     # A delivery for each of a thousand topics is what made them slow.
     wires, host, (reader,), topics = hosting()
     for _ in range(2):
-        host.core.traffic.publish_together(topics, [b"x"] * TOPICS)
+        host.core.hosting.publish_across(topics, [b"x"] * TOPICS)
         wires.work(host)
         wires.run_dry()
-    assert len(reader.core.traffic.inbox.items) == 2
+    assert len(reader.core.inbox.items) == 2
 
 
 def test_what_does_not_follow_is_counted_or_dropped_by_itself() -> None:
     # Between messages that are as they should be, and each in its place.
     wires, _, (reader,), topics = hosting()
-    link = reader.core.nodes["host"]
+    link = reader.core.links.by_node["host"]
     rows = [(0, 1), (1, 3), (2, 1), (0, 2), (0, 2), (1, 4), (2, 1), (0, 5)]
-    record, _ = encode_medley(
+    record, _ = encode_multi(
         [topics[topic].topic_id for topic, _ in rows],
         [sequence for _, sequence in rows],
         [b"%d" % at for at in range(len(rows))],
     )
-    reader.core.traffic.on_medley(link, decode_medley(record, 5, len(record)))
+    reader.core.receiver.on_multi(reader.core.announced[link], decode_multi(record, 5, len(record)))
     while reader.take(wires.now):
         pass
     assert [(message.topic, message.seq, message.missed) for message in reader.messages] == [
@@ -167,33 +166,34 @@ def test_what_does_not_follow_is_counted_or_dropped_by_itself() -> None:
         ("t0", 5, 2),
     ]
     assert [message.data for message in reader.messages] == [b"0", b"1", b"2", b"3", b"5", b"7"]
-    assert reader.core.traffic.counters.duplicates == 2
-    assert (link.recv_msgs, link.recv_bytes) == (link.consumed_msgs, link.consumed_bytes) == (8, 8)
+    assert reader.core.counters.duplicates == 2
+    flow = link.data
+    assert (flow.recv_msgs, flow.recv_bytes) == (flow.consumed_msgs, flow.consumed_bytes) == (8, 8)
 
 
 @pytest.mark.parametrize("gone", [1, 3, TOPICS])
-def test_who_unsubscribes_gets_the_rest_of_a_medley(gone: int) -> None:
+def test_who_unsubscribes_gets_the_rest_of_a_multi_topic_batch(gone: int) -> None:
     # What waits of an ended subscription goes; the other topics, and other readers, get theirs.
     config = Config(rcvhwm=2 * TOPICS)
     wires, host, (reader, other), topics = hosting(config, 2)
     for node in (reader, other):
         for topic in topics:
-            node.core.subscribe(topic.name, pattern=False)
-        node.core.unsubscribe("*", pattern=True)
+            node.core.announcer.subscribe(topic.name, pattern=False)
+        node.core.announcer.unsubscribe("*", pattern=True)
         wires.work(node)
     wires.run_dry()
     for number in range(5):
-        host.core.traffic.publish_together(topics, [b"%d" % number * number] * TOPICS)
+        host.core.hosting.publish_across(topics, [b"%d" % number * number] * TOPICS)
         wires.work(host)
         wires.run_dry()
-    link = host.core.nodes["reader-0"]
-    assert link.out
+    link = host.core.links.by_node["reader-0"]
+    assert link.data.out
     for topic in topics[:gone]:
-        reader.core.unsubscribe(topic.name, pattern=False)
+        reader.core.announcer.unsubscribe(topic.name, pattern=False)
     wires.work(reader)
     wires.run_dry()
-    assert link.out_msgs == sum(chunk.count for chunk in link.out)
-    assert link.out_bytes == sum(chunk.size for chunk in link.out)
+    assert link.data.out_msgs == sum(chunk.count for chunk in link.data.out)
+    assert link.data.out_bytes == sum(chunk.size for chunk in link.data.out)
     while any(node.take(wires.now) for node in (reader, other)):
         wires.work(reader)
         wires.work(other)
@@ -211,21 +211,20 @@ def test_who_unsubscribes_gets_the_rest_of_a_medley(gone: int) -> None:
 def test_a_full_link_makes_room_for_nobody() -> None:
     # What is left in a queue is left for all topics together.
     wires, host, _, topics = hosting(Config(sndhwm=10, rcvhwm=1))
-    traffic = host.core.traffic
-    assert traffic.publish_together(topics, [b"x"] * TOPICS) == 10 - TOPICS
+    assert host.core.hosting.publish_across(topics, [b"x"] * TOPICS) == 10 - TOPICS
     wires.work(host)
-    (link,) = host.core.nodes.values()
-    assert link.room(traffic.sndhwm) == 10 - TOPICS + 1
+    (link,) = host.core.links.by_node.values()
+    assert link.data.room(host.core.context.sndhwm) == 10 - TOPICS + 1
 
 
 def test_heads_are_told_of_every_topic() -> None:
     # A last message that is lost on the way is noticed by what the host says of its topic.
     wires, host, _, topics = hosting()
-    host.core.traffic.publish_together(topics, [b"x"] * TOPICS)
+    host.core.hosting.publish_across(topics, [b"x"] * TOPICS)
     wires.work(host)
     wires.run_dry()
-    (link,) = host.core.nodes.values()
-    (told,) = host.core.traffic.changed_heads(link)
+    (link,) = host.core.links.by_node.values()
+    (told,) = host.core.feeds.changed_heads(host.core.subscribers[link])
     ((kind, start, end, _),) = codec.records((told,))
     assert kind == codec.HEADS
     assert set(codec.decode_heads(told[start:end])) == {(topic.topic_id, 1) for topic in topics}
@@ -234,29 +233,29 @@ def test_heads_are_told_of_every_topic() -> None:
 @pytest.mark.parametrize(
     "record",
     [
-        codec.record(codec.MEDLEY, b"\x02"),
-        encode_medley([1], [0], [b"x"])[0],
-        encode_medley([1] * 1001, range(1, 1002), [b"x"] * 1001)[0],
+        codec.record(codec.MULTI_DATA, b"\x02"),
+        encode_multi([1], [0], [b"x"])[0],
+        encode_multi([1] * 1001, range(1, 1002), [b"x"] * 1001)[0],
     ],
     ids=["cut off", "sequence 0", "more than credit"],
 )
-def test_a_wrong_medley_ends_the_link(record: bytes) -> None:
+def test_a_wrong_multi_topic_batch_ends_the_link(record: bytes) -> None:
     # And nothing else: the node goes on.
     cluster = victim()
     greeted(cluster)
     cluster.set_hwm(1000, 1000)
-    for link in cluster.nodes.values():
-        link.granted_msgs = 1000
+    for link in cluster.links.by_node.values():
+        link.data.granted_msgs = 1000
     cluster.frame(CONN, (record,), 10.1)
-    assert "other" not in cluster.nodes
+    assert "other" not in cluster.links.by_node
     assert any("protocol" in (event.reason or "") for event in cluster.effects.events)
 
 
-def test_a_medley_of_unknown_topics_costs_nothing() -> None:
+def test_a_multi_topic_batch_of_unknown_topics_costs_nothing() -> None:
     # They may have ended while it was on its way: its credit goes back.
     cluster = victim()
     greeted(cluster)
-    cluster.frame(CONN, (encode_medley([7, 8], [1, 1], [b"x", b"yy"])[0],), 10.1)
-    link = cluster.nodes["other"]
-    assert (link.consumed_msgs, link.consumed_bytes) == (2, 3)
-    assert not cluster.traffic.inbox.items
+    cluster.frame(CONN, (encode_multi([7, 8], [1, 1], [b"x", b"yy"])[0],), 10.1)
+    link = cluster.links.by_node["other"]
+    assert (link.data.consumed_msgs, link.data.consumed_bytes) == (2, 3)
+    assert not cluster.inbox.items

@@ -1,0 +1,106 @@
+"""What a relay knows: the topics that it passes on, and the paths that it offers."""
+
+from __future__ import annotations
+
+from spot.core.topics.announced import Path, RemoteTopic
+from spot.core.topics.hosted_topic import HostedTopic, Subscriber
+from spot.core.wire.batches import Chunk
+
+Wish = tuple[int, int]
+"""Epoch and sequence from where on a topic is wanted, as FOLLOW says it."""
+
+
+class RelayedTopic:
+    """A topic of another node that this node passes on, under a number of its own.
+
+    ``stream`` is what goes to the peers that follow it here. While a peer wants it, ``source`` is
+    followed. Once the stream ``is_begun``, its head is the newest sequence that came. Until then
+    the peers that want it wait in ``pending``, each with a wish.
+
+    What the replay buffer does not hold is fetched from the source, a piece at a time
+    (``is_fetching``), and stands in ``again``. ``gone`` are ranges, first and last, of messages
+    that nobody holds any more, or can send here, and that somebody still lacks. ``asking`` has the
+    relays behind that fetch from here. What comes before the answer to the source's FOLLOW number
+    ``asked`` belongs to an earlier one; 0 when the answer has come. ``final`` is the last
+    sequence, once the host has left.
+    """
+
+    __slots__ = (
+        "again",
+        "asked",
+        "asking",
+        "final",
+        "gone",
+        "is_begun",
+        "is_fetching",
+        "node",
+        "pending",
+        "source",
+        "stream",
+    )
+
+    def __init__(self, topic_id: int, source: RemoteTopic) -> None:
+        self.stream = HostedTopic(topic_id, source.name, source.epoch, source.standby)
+        self.node = source.node
+        self.source = source
+        self.is_begun = False
+        self.is_fetching = False
+        self.asked = 0
+        self.pending: dict[Subscriber, Wish] = {}
+        self.again: list[Chunk] = []
+        self.asking: dict[Subscriber, tuple[int, int]] = {}
+        self.gone: list[tuple[int, int]] = []
+        self.final: int | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether any peer wants it."""
+        return bool(self.pending or self.stream.subscribers or self.asking)
+
+    def forget(self) -> None:
+        """Nobody wants it any more."""
+        self.is_begun = self.is_fetching = False
+        self.again.clear()
+        self.stream.head = 0
+        self.gone.clear()
+
+    def held_again(self, at: int) -> Chunk | None:
+        """The fetched batch with a sequence."""
+        return next((chunk for chunk in self.again if chunk.first <= at <= chunk.last), None)
+
+    def gone_from(self, at: int) -> int:
+        """Up to where nobody holds anything from a sequence on; 0 if that is not known."""
+        return next((last for first, last in self.gone if first <= at <= last), 0)
+
+    def note_gone(self, first: int, last: int) -> None:
+        """Nobody holds anything of these. What nobody asks for any more is forgotten."""
+        wanted = [each.cursors[self.stream] for each in self.stream.catching_up]
+        wanted += [asked for asked, _ in self.asking.values()]
+        oldest = min(wanted, default=last + 1)
+        self.gone = [gone for gone in (*self.gone, (first, last)) if gone[1] >= oldest]
+
+
+class RelayState:
+    """The relayed topics by name and host, and by number; ``best`` has the path that is offered
+    for each node. All are empty on a node that is no relay.
+
+    ``ended`` are numbers of topics that their hosts have ended: what is published to them is
+    refused there.
+    """
+
+    __slots__ = ("best", "by_id", "ended", "topics")
+
+    def __init__(self) -> None:
+        self.topics: dict[tuple[str, str], RelayedTopic] = {}
+        self.by_id: dict[int, RelayedTopic] = {}
+        self.best: dict[str, Path] = {}
+        self.ended: dict[int, None] = {}
+
+    def of(self, source: RemoteTopic) -> RelayedTopic | None:
+        """The relayed topic that has this source."""
+        topic = self.topics.get((source.name, source.node))
+        return topic if topic is not None and topic.source is source else None
+
+    def taking(self, source: RemoteTopic) -> RelayedTopic | None:
+        """The relayed topic that takes its messages from this source now."""
+        return self.of(source) if source.is_followed else None
