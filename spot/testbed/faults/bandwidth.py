@@ -45,21 +45,21 @@ class Bandwidth(OneEdge):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes two nodes, ``rate=`` and perhaps ``towards=``."""
         edge = TargetEdge(words.node(), words.node(), words.text("towards"))
         return cls(edge, words.whole("rate", None, least=1))
 
     @property
     def options(self) -> Mapping[str, float | None]:
-        """See ``OneEdge``."""
+        """The rate, in kB/s."""
         return {"rate": self.rate}
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """Slows the directions of the edge, and severs none."""
         return Effect(slowed=self.edge.directions)
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Adds a bandwidth toxic to the edge."""
         return _SlowLine(cluster, self.edge, "bandwidth", rate=self.rate)
 
 
@@ -83,7 +83,7 @@ class _SlowLine(ToxicOnEdge):
         return min(max(wanted, PINGS_MIN), PINGS_MAX)
 
     def prepare(self) -> Proofs:
-        """See ``Action``."""
+        """Measures how long PINGs take before the fault."""
         proofs = list(super().prepare())
         for _ in range(TRIES_BEFORE):
             before = echoes(self.link.address, self._count, PATIENCE_S)
@@ -96,7 +96,7 @@ class _SlowLine(ToxicOnEdge):
         return [*proofs, Proof(wanted, self._is_fast(before), seen)]
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Measures them again: they must take as long as the rate says."""
         wanted = f"{self._count} PINGs through {edge_text(self.link)} take as long as the rate says"
         patience_s = PATIENCE_S + 2 * self._count * PING_BYTES / (self._attributes["rate"] * 1000)
         now = echoes(self.link.address, self._count, patience_s)

@@ -42,15 +42,15 @@ class Blackhole(OneEdge):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes two nodes, and perhaps ``towards=``."""
         return cls(TargetEdge(words.node(), words.node(), words.text("towards")))
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """Severs the directions of the edge. No connection closes, so only silence tells."""
         return Effect(severed=self.edge.directions, notice="silent")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Adds a timeout toxic that never ends a connection."""
         return _Silence(cluster, self.edge, "timeout", timeout=0)
 
 
@@ -67,7 +67,7 @@ class _Silence(ToxicOnEdge):
             super().apply()
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that a canary hears nothing, is not heard, or both."""
         if self._towards == self.link.listener:
             return (self._not_heard(SILENCE_S),)
         proofs = [self._nothing_comes()]

@@ -27,9 +27,9 @@ class Crash(OneNode):
     watch: ClassVar[str] = "every node that hears it raises HostUnreachable at once"
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """The node is down, and its connections close."""
         return down(topology, self.node, "closed")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Kills the node by SIGKILL."""
         return NodeDown(cluster, self, self.node, kill=True)

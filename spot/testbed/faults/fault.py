@@ -100,10 +100,10 @@ class WithoutTarget(Fault):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes no words."""
         return cls()
 
     @property
     def target(self) -> str:
-        """See ``Fault``."""
+        """Empty, as the name says all."""
         return ""

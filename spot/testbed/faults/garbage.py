@@ -51,30 +51,30 @@ class Garbage(OneNode):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes a node, and perhaps ``rate=``."""
         return cls(words.node(), words.number("rate", 20.0, least=1, most=RATE_MAX))
 
     @property
     def target(self) -> str:
-        """See ``Fault``."""
+        """The node and the rate."""
         return f"{self.node} {options_text({'rate': self.rate})}"
 
     def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
+        """Raises BadFault also for a node without a port."""
         super().check(topology)
         if not topology.node(self.node).binds:
             raise BadFault(f"'{self}': {self.node} only dials, so it has no port")
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """No effect, as SPOT must refuse these connections."""
         return Effect()
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Starts a thread that connects to the node's port."""
         return _Strangers(cluster, self)
 
     def is_kept(self, backend: str) -> bool:
-        """See ``Fault``."""
+        """True: a thread of this process does it."""
         return True
 
 
@@ -99,7 +99,7 @@ class _Strangers(Action):
         self._trouble = "no stranger has come yet"
 
     def prepare(self) -> Proofs:
-        """See ``Action``."""
+        """Finds the node's address, and how many connections it has refused so far."""
         require_running(self._cluster, self._fault.node, self._fault)
         where = urlsplit(self._cluster.addresses[self._fault.node])
         assert where.hostname is not None
@@ -109,7 +109,6 @@ class _Strangers(Action):
         return ()
 
     def apply(self) -> None:
-        """See ``Action``."""
         self._thread.start()
 
     def prove(self) -> Proofs:
@@ -129,13 +128,11 @@ class _Strangers(Action):
         )
 
     def undo(self) -> None:
-        """See ``Action``."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def prove_undone(self) -> Proofs:
-        """See ``Action``."""
         return (runs_again(self._cluster, self._fault.node),)
 
     def _refused(self) -> int:

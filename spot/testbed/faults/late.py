@@ -30,17 +30,17 @@ class Late(OneNode):
     watch: ClassVar[str] = "others dial it in vain; HostUnreachable is not raised, as it never was"
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """The node is down. Nobody notices, as it never ran."""
         return down(topology, self.node, "none")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Leaves the node as it is, and starts it at the heal."""
         return _NotYet(cluster, self, self.node, kill=False)
 
 
 class _NotYet(NodeDown):
     def prepare(self) -> Proofs:
-        """See ``Action``."""
+        """Checks that the node was not started."""
         if self._cluster.node_status(self._node).state != "exited":
             raise ClusterError(
                 f"{self._node} was started with the others: start the cluster with "

@@ -34,16 +34,16 @@ class OneNode(Fault):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes a node."""
         return cls(words.node())
 
     @property
     def target(self) -> str:
-        """See ``Fault``."""
+        """The node."""
         return self.node
 
     def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
+        """Raises UnknownNode if the topology has no such node."""
         topology.node(self.node)
 
 
@@ -101,26 +101,26 @@ class NodeDown(Action):
         self._kill = kill
 
     def prepare(self) -> Proofs:
-        """See ``Action``."""
+        """Checks that the node runs."""
         require_running(self._cluster, self._node, self._fault)
         return ()
 
     def apply(self) -> None:
-        """See ``Action``."""
+        """Ends the node, and waits until it has ended."""
         if self._kill:
             self._cluster.kill(self._node)
         else:
             self._cluster.terminate(self._node)
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that the process or container has ended."""
         return (in_state(self._cluster, self._node, "exited"),)
 
     def undo(self) -> None:
-        """See ``Action``."""
+        """Starts the node again, unless it runs already."""
         if self._cluster.state(self._node) == "exited":
             self._cluster.restart(self._node)
 
     def prove_undone(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that the node runs and answers."""
         return (runs_again(self._cluster, self._node),)

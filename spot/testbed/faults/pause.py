@@ -27,13 +27,13 @@ class Pause(OneNode):
     watch: ClassVar[str] = "others raise HostUnreachable within peer_timeout and a heartbeat"
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """Severs all links of the node by silence, and pauses the node."""
         return Effect(
             severed=links_of(topology, self.node), notice="silent", paused=frozenset({self.node})
         )
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Stops the process or container."""
         return _Holding(cluster, self)
 
 
@@ -44,16 +44,13 @@ class _Holding(Action):
         self._node = fault.node
 
     def prepare(self) -> Proofs:
-        """See ``Action``."""
         require_running(self._cluster, self._node, self._fault)
         return ()
 
     def apply(self) -> None:
-        """See ``Action``."""
         self._cluster.pause(self._node)
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
         return (in_state(self._cluster, self._node, "paused"),)
 
     def undo(self) -> None:
@@ -61,5 +58,4 @@ class _Holding(Action):
         self._cluster.resume(self._node)
 
     def prove_undone(self) -> Proofs:
-        """See ``Action``."""
         return (runs_again(self._cluster, self._node),)

@@ -39,28 +39,27 @@ class Readdress(OneNode):
     needs_proxies: ClassVar[bool] = True
 
     def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
+        """Raises BadFault also for a node without an address."""
         super().check(topology)
         if not topology.node(self.node).binds:
             raise BadFault(f"'{self}': {self.node} only dials, so it has no address")
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """The node is down for a while, and its connections close."""
         return down(topology, self.node, "closed")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Kills the node and starts it at a new address."""
         return _Moving(cluster, self, self.node, kill=True)
 
 
 class _Moving(NodeDown):
     def apply(self) -> None:
-        """See ``Action``."""
         self._before = self._cluster.addresses[self._node]
         self._cluster.readdress(self._node)
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that the node runs at another address."""
         now = self._cluster.addresses[self._node]
         wanted = f"{self._node} is no longer at {self._before}"
         moved = Proof(wanted, now != self._before, f"it is at {now}")

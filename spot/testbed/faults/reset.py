@@ -33,15 +33,15 @@ class Reset(OneEdge):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes two nodes."""
         return cls(TargetEdge(words.node(), words.node()))
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """Severs both directions. The connection closes."""
         return Effect(severed=self.edge.both_ways, notice="closed")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Adds a reset_peer toxic to the edge."""
         return _Resetting(cluster, self.edge, "reset_peer", timeout=0)
 
 
@@ -53,12 +53,12 @@ class _Resetting(ToxicOnEdge):
         self.link.enable()
 
     def undo(self) -> None:
-        """See ``Action``."""
+        """Also enables the proxy, in case ``apply`` failed before it did."""
         super().undo()
         self.link.enable()
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that a new connection is reset."""
         wanted = f"a canary on {edge_text(self.link)} is reset"
         try:
             with Canary(self.link.address) as canary:

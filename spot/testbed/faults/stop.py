@@ -31,23 +31,23 @@ class Stop(OneNode):
     watch: ClassVar[str] = "every node that hears it raises HostUnreachable, reason 'left'"
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """The node is down, after it has left."""
         return down(topology, self.node, "left")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Ends the node by SIGTERM."""
         return _Leaving(cluster, self, self.node, kill=False)
 
 
 class _Leaving(NodeDown):
     def apply(self) -> None:
-        """See ``Action``."""
+        """Ends the node and measures how long it takes."""
         begun = time.monotonic()
         super().apply()
         self._took = time.monotonic() - begun
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Proves also that the node ended before it would have been killed."""
         wanted = f"{self._node} left by itself"
         seen = f"gone {self._took:.2f} s after SIGTERM"
         return [*super().prove(), Proof(wanted, self._took < KILLED_AFTER_S, seen)]

@@ -23,7 +23,7 @@ class BandwidthToxic(Toxic):
     rate: int = 0
 
     async def pipe(self, queue: ToxicQueue) -> None:
-        """See ``Toxic``."""
+        """Forwards pieces of at most 100 ms each, at the rate."""
         free_at = asyncio.get_running_loop().time()
         while (chunk := await queue.head()) is not None:
             if self.rate <= 0:
