@@ -8,7 +8,7 @@ It speaks the part of ZMTP that every ZeroMQ socket answers by itself (RFC 23/ZM
     54 more come for 11 of ours     and from dialler to listener
     PING, PONG, any number          how many bytes pass, and how quickly
 
-So the program behind the edge has nothing to do: it only sees a stranger that leaves again.
+So the program behind the edge has nothing to do: it only sees a connection that closes again.
 """
 
 from __future__ import annotations
