@@ -12,9 +12,9 @@ NAME = "accepted-or-raised"
 
 
 def accepted_or_raised(evidence: Evidence) -> Finding:
-    """Whether nothing came of which the publish had raised.
+    """Whether no message arrived whose publish had raised.
 
-    That what was accepted arrives is judged by loss-only-in-faults and no-silent-gap.
+    loss-only-in-faults and no-silent-gap judge whether accepted messages arrive.
     """
     account = account_of(evidence)
     raised = sum(len(published.raised) for published in account.published.values())

@@ -1,4 +1,4 @@
-"""conflict-visible: two hosts of one topic are seen by everybody who is linked with both."""
+"""conflict-visible: every node that is linked with two hosts of one topic sees the conflict."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "conflict-visible"
 
 
 def conflict_visible(evidence: Evidence) -> Finding:
-    """Whether conflicts stand in the views of those who could see both hosts, and no others do."""
+    """Whether nodes that can see both hosts show the conflict, and no view shows another one."""
     account = account_of(evidence)
     wrongs = Wrongs()
     seen = 0
@@ -54,7 +54,7 @@ def _judge_seen(
     both: Span,
     wrongs: Wrongs,
 ) -> int:
-    """How often an incarnation had to show a conflict; of each time its beginning and its end."""
+    """How often an incarnation had to show a conflict, counting both its beginning and its end."""
     node = span.node
     others = [host for host in hosts if host != node]
     if not all(account.are_linked(node, host) for host in others) or not views_of(account, span):

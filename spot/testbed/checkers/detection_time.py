@@ -13,10 +13,10 @@ NAME = "detection-time"
 
 
 def detection_time(evidence: Evidence) -> Finding:
-    """Whether those who were told of a lost host were told in time.
+    """Whether nodes that were told of a lost host were told in time.
 
-    Counted from the moment before the fault was applied; what applying it took is allowed for. That
-    nobody was told at all is host-unreachable-told's.
+    The time counts from just before the fault was applied, plus the time that applying it took.
+    host-unreachable-told judges nodes that were not told at all.
     """
     account = account_of(evidence)
     dues = due_notices(account)

@@ -1,4 +1,4 @@
-"""failover: a route with backups goes over to the next host without a call."""
+"""failover: a route with backups switches to the next host without a call."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RouteWithBackups(NamedTuple):
 def failover(evidence: Evidence) -> Finding:
     """Whether the next host took over when the current one was lost, in its time, and only then.
 
-    That no message comes twice is no-duplicate's.
+    no-duplicate judges whether a message comes twice.
     """
     account = account_of(evidence)
     wrongs = Wrongs()

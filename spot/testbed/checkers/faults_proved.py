@@ -1,4 +1,4 @@
-"""Whether every fault is known to have acted: else nothing in the run proves anything."""
+"""Whether every fault was proved to act. If not, the run proves nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""healed-without-loss: what breaks and heals within the replay buffer loses nothing."""
+"""healed-without-loss: a link that heals while the replay buffer holds everything loses nothing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NAME = "healed-without-loss"
 
 
 def healed_without_loss(evidence: Evidence) -> Finding:
-    """Whether all came that was published while the way was broken, as far as the buffer held it.
+    """Whether all messages came that were published during a break and held by the buffer.
 
-    That it came once and in order, and that ``missed`` was 0 then, others judge: no-duplicate,
-    order and no-silent-gap.
+    Other checkers judge that they came once, in order and with ``missed`` 0: no-duplicate, order
+    and no-silent-gap.
     """
     account = account_of(evidence)
     found = deliveries(account)

@@ -13,7 +13,7 @@ NAME = "last-tail"
 
 
 def last_tail(evidence: Evidence) -> Finding:
-    """Whether the last message of a topic came where its link was broken and no other followed."""
+    """Whether the last message of a topic came if its link was broken and no other followed."""
     account = account_of(evidence)
     tails = [(one, one.tail) for one in deliveries(account) if one.tail is not None]
     if not tails:

@@ -13,7 +13,7 @@ NAME = "no-false-alarm"
 
 
 def no_false_alarm(evidence: Evidence) -> Finding:
-    """Whether links were lost, and hosts called lost, only where something was done to them."""
+    """Whether links were lost, and hosts reported lost, only because of faults and commands."""
     account = account_of(evidence)
     stopped = account.phases.stopped
     wrongs = Wrongs()

@@ -15,7 +15,7 @@ NAME = "order"
 def order(evidence: Evidence) -> Finding:
     """Whether counters rise for each publisher, and sequence numbers for each epoch.
 
-    A message that comes a second time is no-duplicate's, and not called out of order here.
+    no-duplicate judges a message that comes a second time; it does not count as out of order here.
     """
     account = account_of(evidence)
     messages = sum(len(stream.arrivals) for stream in account.streams)

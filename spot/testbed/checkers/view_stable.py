@@ -15,7 +15,7 @@ __all__ = ["view_stable"]
 
 NAME = "view-stable"
 CLOCK_S = 0.01
-"""Two records of one moment may stand so much apart."""
+"""How far apart two records of one moment may be, in seconds."""
 
 
 def view_stable(evidence: Evidence) -> Finding:
@@ -53,7 +53,7 @@ def _judge_versions(account: Account, span: IncarnationSpan, wrongs: Wrongs) -> 
 
 
 def _judge_losses(account: Account, span: IncarnationSpan, wrongs: Wrongs) -> int:
-    """How many nodes left the views of an incarnation. Whose link is lost must leave it."""
+    """How many nodes left an incarnation's views. A node whose link is lost must leave them."""
     views = views_of(account, span)
     losses = sum(len(before.reachable - now.reachable) for before, now in pairwise(views))
     if not views or account.relays:

@@ -66,7 +66,7 @@ def test_show_prints_the_file_or_the_drawn_plan() -> None:
         (("run", "split-brain", "--seed", "1"), "for 'random'"),
         (("run", "random", "--seed", "1", "--seeds", "1-2"), "not both"),
         (("run", "random", "--seeds", "9-1"), "must rise"),
-        (("run", "random", "--seeds", "many"), "no range"),
+        (("run", "random", "--seeds", "many"), "not a range"),
         (("run", "--tag", "nothing"), "no scenario has the tag"),
         (("run", "split-brain", "--tag", "guide"), "not both"),
         (("show", "split-brian"), "no scenario 'split-brian'"),
