@@ -22,7 +22,9 @@ class PortReservation:
     Each is held by a socket that is bound but doesn't listen: a node (whose socket has
     SO_REUSEADDR, as libzmq sets it) can still bind and listen there, also after a restart, and a
     dial before it does is refused. Free ports come from outside the range that the kernel gives to
-    outgoing connections, so that no dial can take a port that a node is about to bind.
+    outgoing connections, so that no dial takes the port of a node that is about to start again.
+    Where that range leaves too few, as on hosts that were tuned for many connections, they come
+    from within: the kernel gives none to a dial that a socket holds.
     """
 
     def __init__(self) -> None:
@@ -31,8 +33,10 @@ class PortReservation:
     def free(self, count: int) -> list[int]:
         """So many free ports. Raises PortInUse when there are not so many."""
         low, high = _ephemeral_range()
-        candidates = [port for port in range(PORT_MIN, PORT_MAX + 1) if not low <= port <= high]
+        candidates = list(range(PORT_MIN, PORT_MAX + 1))
         random.shuffle(candidates)
+        # Taken from the end: those outside the range first.
+        candidates.sort(key=lambda port: not low <= port <= high)
         taken: list[int] = []
         while len(taken) < count and candidates:
             port = candidates.pop()
