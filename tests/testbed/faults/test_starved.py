@@ -61,8 +61,9 @@ def test_second_fault_of_a_starved_node_is_not_applied(mesh: Cluster) -> None:
         first.prove()
     assert first.window.is_proved
     assert first.window.healed is not None
-    with inject(mesh, parse_fault("pause b")):
-        assert mesh.state("b") == "paused"
+    with inject(mesh, parse_fault("pause b")) as paused:
+        paused.prove()
+    assert paused.window.is_proved
     with inject(mesh, parse_fault("starve b cpu=0.9")):
         pass
     assert mesh.state("b") == "running"
