@@ -95,7 +95,7 @@ def list_(tag: str | None, as_json: bool) -> None:
         table.add_column(heading)
     for one in scenarios:
         count = str(len(one.topology.names))
-        table.add_row(Text(one.name), count, Text(one.title), " ".join(one.tags))
+        table.add_row(Text(one.name), count, Text(one.title), Text(" ".join(one.tags)))
     if tag in (None, RANDOM):
         table.add_row(RANDOM, "", "A plan drawn from a seed: --seed 7", RANDOM)
     Console(highlight=False).print(table)

@@ -387,6 +387,13 @@ class Cluster:
         """
         self._backend.limit_cpu(self.run, self._topology.node(node).name, share)
 
+    def cpu_share(self, node: str) -> float | None:
+        """The share of one processor that ``limit_cpu`` has left to the node. None: no limit.
+
+        Raises UnknownNode.
+        """
+        return self._backend.cpu_share(self.run, self._topology.node(node).name)
+
     def times_held_back(self, node: str) -> int:
         """How often ``limit_cpu`` has stopped the node since its start. Raises UnknownNode."""
         return self._backend.times_held_back(self.run, self._topology.node(node).name)

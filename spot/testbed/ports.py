@@ -20,9 +20,12 @@ class PortReservation:
     """Ports that no other reservation takes, until ``release``.
 
     A socket holds each port: it is bound, but doesn't listen. A node can still bind and listen
-    there, also after a restart, as libzmq sets SO_REUSEADDR. A dial is refused until it does. Free
-    ports come from outside the kernel's range for outgoing connections, so that no dial takes a
-    port that a node is about to bind.
+    there, also after a restart, as libzmq sets SO_REUSEADDR. A dial is refused until it does.
+
+    Free ports come from outside the kernel's range for outgoing connections, so that no dial takes
+    a port that a node is about to bind. Hosts that are tuned for many connections may leave too
+    few ports outside that range. Then ports come from within: the kernel gives no dial a port that
+    a socket holds.
     """
 
     def __init__(self) -> None:
@@ -31,8 +34,10 @@ class PortReservation:
     def free(self, count: int) -> list[int]:
         """``count`` free ports. Raises PortInUse if there are fewer."""
         low, high = _ephemeral_range()
-        candidates = [port for port in range(PORT_MIN, PORT_MAX + 1) if not low <= port <= high]
+        candidates = list(range(PORT_MIN, PORT_MAX + 1))
         random.shuffle(candidates)
+        # Taken from the end: those outside the range first.
+        candidates.sort(key=lambda port: not low <= port <= high)
         taken: list[int] = []
         while len(taken) < count and candidates:
             port = candidates.pop()

@@ -82,6 +82,18 @@ def test_cluster_comes_up_in_time_and_leaves_nothing(
     assert left_of(client, run_id) == []
 
 
+def test_run_is_ended_on_the_engine_on_which_it_was_started(
+    client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After 'docker context use' its containers would stay, and nothing would know of them."""
+    cluster = Cluster("two-node", backend="docker").start()
+    cluster.detach()
+    run = Run.load(cluster.run.directory)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    Cluster.attach(run).stop()
+    assert left_of(client, run.run_id) == []
+
+
 @pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxied"])
 def test_addresses_let_a_program_of_this_machine_in(proxied: bool) -> None:
     """`spot publish` and `spot subscribe` are such programs."""

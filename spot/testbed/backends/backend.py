@@ -48,6 +48,9 @@ class Backend(Protocol):
     def limit_cpu(self, run: Run, node: str, share: float | None) -> None:
         """Limits a node to this share of one processor. None: no limit. Raises ClusterError."""
 
+    def cpu_share(self, run: Run, node: str) -> float | None:
+        """The share of one processor that ``limit_cpu`` has left to the node. None: no limit."""
+
     def times_held_back(self, run: Run, node: str) -> int:
         """How often a limit of processor time has stopped the node since its start."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from spot.testbed.errors import ClusterError
 from spot.testbed.evidence import Effect, Notice, Proof
 from spot.testbed.faults.fault import Action, Fault, Proofs
+from spot.testbed.faults.starved import is_starved
 
 if TYPE_CHECKING:
     from spot.testbed.backends import NodeState
@@ -59,7 +60,12 @@ def down(topology: Topology, node: str, notice: Notice) -> Effect:
 
 
 def require_running(cluster: Cluster, node: str, fault: Fault) -> None:
-    """Raises ClusterError when the node does not run: the fault would do nothing."""
+    """Raises ClusterError when the node does not run, or by fits and starts only.
+
+    The fault would do nothing, or what it does would be undone at once.
+    """
+    if is_starved(cluster, node):
+        raise ClusterError(f"'{fault}' needs {node} running, and it is starved: heal that first")
     state = cluster.state(node)
     if state != "running":
         raise ClusterError(f"'{fault}' needs {node} running, and it is {state}: heal that first")

@@ -15,6 +15,7 @@ from spot.testbed.errors import ClusterError
 from spot.testbed.evidence import Effect, Proof
 from spot.testbed.faults.fault import Action, Proofs
 from spot.testbed.faults.on_nodes import OneNode, links_of, require_running, runs_again
+from spot.testbed.faults.starved import StarvedMark
 from spot.testbed.faults.wording import options_text
 
 if TYPE_CHECKING:
@@ -110,8 +111,11 @@ class _StopAndGo(_Starving):
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._stop_and_go, name="starve", daemon=True)
         self._trouble: Exception | None = None
+        self._mark = StarvedMark(cluster, fault.node)
 
     def apply(self) -> None:
+        if not self._mark.take():
+            raise ClusterError(f"{self._node} is starved since a moment ago: heal that first")
         self._thread.start()
 
     def prove(self) -> Proofs:
@@ -133,6 +137,7 @@ class _StopAndGo(_Starving):
         if self._thread.is_alive():
             self._thread.join()
         self._cluster.resume(self._node)
+        self._mark.release()
         self._raise_trouble()
 
     def _raise_trouble(self) -> None:
