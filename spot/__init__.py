@@ -19,6 +19,7 @@ from spot.errors import (
     TimedOut,
     TopicExists,
     TopicNotFound,
+    WouldDeadlock,
 )
 from spot.message import Event, EventKind, Message, Metrics, Peer, PeerState, View
 from spot.timeout import SEND_TIMEOUT, Timeout
@@ -69,4 +70,5 @@ __all__ = [
     "TopicExists",
     "TopicNotFound",
     "View",
+    "WouldDeadlock",
 ]

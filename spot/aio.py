@@ -555,6 +555,7 @@ class Spot:
 
         Raises:
             HostUnreachable: As for ``recv``, out of the step that comes to it.
+            Closed: The node has failed.
         """
         return _Messages(self)
 
@@ -679,6 +680,7 @@ class Spot:
 
         Raises:
             InvalidArgument: ``timeout`` is negative or not a number.
+            Closed: The node has failed.
         """
         return _events(self._node, self._node.events(timeout))
 
@@ -782,7 +784,9 @@ class _Messages(AsyncIterator[Message]):
     async def __anext__(self) -> Message:
         try:
             message = await self._node.recv()
-        except Closed:
+        except Closed as error:
+            if error.__cause__ is not None:
+                raise  # the node has failed
             raise StopAsyncIteration from None
         assert message is not None
         return message

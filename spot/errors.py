@@ -14,7 +14,8 @@
     ├── NoQuorum            ENETUNREACH
     ├── QueueFull           EAGAIN
     ├── MessageTooLarge     EMSGSIZE
-    └── TimedOut            ETIMEDOUT     also a TimeoutError
+    ├── TimedOut            ETIMEDOUT     also a TimeoutError
+    └── WouldDeadlock       EDEADLK
 
 Each error has the errno of this table. Its text says what is wrong and what to do; its fields hold
 the names and values. The library raises no raw ``zmq.ZMQError``; one that was the cause is chained.
@@ -41,6 +42,7 @@ __all__ = [
     "TimedOut",
     "TopicExists",
     "TopicNotFound",
+    "WouldDeadlock",
 ]
 
 
@@ -96,7 +98,10 @@ class InvalidArgument(SpotError, ValueError):
 
 
 class Closed(SpotError):
-    """The node was closed, or belongs to the parent of this forked process."""
+    """The node was closed, has failed, or belongs to the parent of this forked process.
+
+    If it has failed, ``__cause__`` is the error that ended it.
+    """
 
     code = errno.EBADF
 
@@ -209,3 +214,13 @@ class TimedOut(SpotError, TimeoutError):
         super().__init__(text, endpoint=endpoint, topic=topic)
         self.answers = dict(answers or {})
         self.missing = tuple(missing)
+
+
+class WouldDeadlock(SpotError):
+    """The same thread is within another call of the node, which the caller has interrupted.
+
+    Finalizers, trace functions and handlers of some signals run in the middle of calls. See "Thread
+    safety" in docs/guarantees.md.
+    """
+
+    code = errno.EDEADLK

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import weakref
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from spot.calls.receiving import ReceivingCalls
 from spot.calls.subscribing import SubscribingCalls
 from spot.calls.topics import TopicCalls
 from spot.config import Config
+from spot.errors import Closed
 
 __all__ = ["Spot"]
 
@@ -126,7 +128,10 @@ class Spot(
         if driver.closing:
             return
         if driver.is_interrupted_here():
-            threading.Thread(target=self._close, name=f"spot-close-{self._node_id}").start()
+            try:
+                threading.Thread(target=self._close, name=f"spot-close-{self._node_id}").start()
+            except RuntimeError:  # no more threads can be started
+                driver.end_later()
         else:
             self._close()
 
@@ -138,7 +143,7 @@ class Spot(
                 return
             driver.refuse_calls()
         try:
-            with driver.lock:
+            with driver.lock, suppress(Closed):  # it may fail just now
                 driver.loop.flush()
                 links = self._core.links.by_node
                 driver.wait(lambda: not self._core.unsent(), until, closing=True)

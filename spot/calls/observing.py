@@ -44,6 +44,7 @@ class ObservingCalls(ReceivingCalls):
 
         Raises:
             InvalidArgument: ``timeout`` is negative or not a number.
+            Closed: The node has failed.
         """
         deadline(timeout)
         happened: deque[Event] = deque(maxlen=EVENTS_KEPT)
@@ -59,12 +60,14 @@ class ObservingCalls(ReceivingCalls):
         try:
             while True:
                 with driver.lock:
-                    if driver.closing and not happened:
+                    if driver.closing and not happened and driver.failure is None:
                         return
                     try:
                         if not self._wait(lambda: bool(happened), deadline(timeout)):
                             return
-                    except Closed:
+                    except Closed as error:
+                        if error.__cause__ is not None:
+                            raise  # the node has failed
                         return
                     event = happened.popleft()
                 yield event

@@ -20,6 +20,7 @@ from spot.errors import (
     QueueFull,
     TimedOut,
     TopicNotFound,
+    WouldDeadlock,
 )
 from spot.names import check_topic
 from spot.runtime.publish_buffers import BUFFER_MSGS, PublishBuffer
@@ -119,6 +120,9 @@ class PublishingCalls(Calls):
                 return
             with driver.lock:
                 driver.loop.flush()
+        except WouldDeadlock:
+            # In a finalizer, say, which has interrupted a call of this thread.
+            self._driver.buffers.arm()
         except BaseException:
             # A signal's handler has raised in between. What the buffer holds is sent all the same.
             self._driver.buffers.arm()

@@ -147,7 +147,8 @@ class ReceivingCalls(Calls):
                         break
                 driver.loop.act()
         except BaseException:
-            self._put_back(found)
+            if found:
+                self._put_back(found)
             raise
         return found
 
@@ -199,6 +200,7 @@ class ReceivingCalls(Calls):
 
         Raises:
             HostUnreachable: As for ``recv``, out of the step that comes to it.
+            Closed: The node has failed.
         """
         return _Messages(self)
 
@@ -257,7 +259,9 @@ class _Messages(Iterator[Message]):
     def __next__(self) -> Message:
         try:
             message = self._node.recv()
-        except Closed:
+        except Closed as error:
+            if error.__cause__ is not None:
+                raise  # the node has failed
             raise StopIteration from None
         assert message is not None
         return message

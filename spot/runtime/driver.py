@@ -29,7 +29,8 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import suppress
+from typing import NoReturn, TypeVar
 
 from spot.config import Config
 from spot.core.node import NodeCore
@@ -37,6 +38,7 @@ from spot.errors import Closed
 from spot.message import Message
 from spot.runtime.event_log import EventLog
 from spot.runtime.event_loop import EventLoop
+from spot.runtime.late_log import LateLog
 from spot.runtime.publish_buffers import PublishBuffers
 from spot.runtime.resolver import ThreadResolver
 from spot.runtime.signal_lock import SignalLock
@@ -47,6 +49,7 @@ ARMED_NAP_S = 300e-6
 NAP_S = 0.01
 NAPS_BEFORE_SLEEP = 10
 LOCK_S = 0.5
+JOIN_S = 0.05
 
 Found = TypeVar("Found")
 
@@ -65,9 +68,9 @@ class Driver:
             lambda: secrets.randbelow(1 << 30) / (1 << 30),
             lambda: secrets.randbits(63) | 1,
         )
-        self.transport = ZmqTransport(config)
+        self.transport = ZmqTransport(config, self.lock.log.warning)
         self.buffers = PublishBuffers(self.core, self.wakeups)
-        self.event_log = EventLog(node, config.log_level)
+        self.event_log = EventLog(node, config.log_level, self.lock.log)
         self._resolver = ThreadResolver(self.lock)
         self.loop = EventLoop(
             self.core,
@@ -77,10 +80,13 @@ class Driver:
             self.buffers,
             self._resolver,
             self.event_log,
+            self.fail,
         )
         # Decoded messages, which ``recv`` pops without the lock.
         self.current: deque[Message] = deque()
         self.closing = False
+        # What has ended the node, if it was not closed.
+        self.failure: BaseException | None = None
         # Whether the interpreter is about to end.
         self.is_exiting = False
         self._is_parents = False
@@ -95,7 +101,7 @@ class Driver:
         self._io_poll = self._make_poll(self.wakeups.wake_io)
         self._nap_poll = select.poll()
         self._nap_poll.register(self.wakeups.wake_io, select.POLLIN)
-        self._io = threading.Thread(target=self._io_loop, name=f"spot-{node}", daemon=True)
+        self._io = threading.Thread(target=self._run_io, name=f"spot-{node}", daemon=True)
         self._io.start()
         _alive.add(self)
 
@@ -106,7 +112,7 @@ class Driver:
         return poll
 
     def check_open(self) -> None:
-        """Raises Closed once ``close`` was called, here or by another thread."""
+        """Raises Closed once the node was closed, here or by another thread, or has failed."""
         if self._is_parents:
             raise Closed(
                 "the node belongs to the parent of this forked process: make one of its own here"
@@ -115,6 +121,10 @@ class Driver:
             if self.is_exiting and threading.current_thread().daemon:
                 # Only daemon threads are left then. Closed would print a traceback of each.
                 raise SystemExit
+            if self.failure is not None:
+                raise Closed(
+                    f"the node has failed, and is closed: {self.failure!r}"
+                ) from self.failure
             raise Closed("the node is closed")
 
     @property
@@ -140,20 +150,23 @@ class Driver:
         """
         led = False
         wakeups = self.wakeups
+        lock = self.lock
         inside = threading.get_ident()
+        # A handler of a signal that has interrupted a wait may itself wait.
+        is_nested = inside in self._inside
         self._inside.add(inside)
         try:
             while True:
-                if self.closing and not closing:
+                if self.closing and (not closing or self.failure is not None):
                     self.check_open()
                 found = ready()
                 if found or (until is not None and time.monotonic() >= until):
                     return found
-                if self.lock.noted and self.lock.is_due():
-                    if closing:
+                if (lock.noted or lock.log.records) and lock.is_due():
+                    if closing and lock.has_signals():
                         return found
-                    self.lock.run_handlers()
-                elif wakeups.leading:
+                    lock.step_out()
+                elif wakeups.leading and wakeups.leading != inside:
                     wakeups.waiting += 1
                     try:
                         wakeups.changed.wait(until if until is None else until - time.monotonic())
@@ -163,14 +176,15 @@ class Driver:
                     led = True
                     self._lead(until)
         finally:
-            self._inside.discard(inside)
+            if not is_nested:
+                self._inside.discard(inside)
             if led:
                 self._lead_count += 1
                 self._left_at = time.monotonic()
                 if self._io_asleep:
                     self._io_asleep = False
                     wakeups.wake_io_thread()
-            if wakeups.waiting and self.lock.is_held:
+            if wakeups.waiting and lock.is_mine():
                 wakeups.changed.notify_all()
 
     def _lead(self, until: float | None) -> None:
@@ -182,15 +196,29 @@ class Driver:
         if until is not None and until < due:
             due = loop.poll_until = until
         wakeups = self.wakeups
-        wakeups.leading = True
+        # Not 0 if this is foreign code that has interrupted the poll of this same thread.
+        outer = wakeups.leading
+        poll = self._make_poll(wakeups.wake_leader) if outer else self._leader_poll
+        wakeups.leading = threading.get_ident()
         wait = _poll_ms(due)
+        failure: OSError | None = None
+        ready: list[tuple[int, int]] = []
         try:
             self.lock.raw.release()
-            ready = self._leader_poll.poll(wait)
+            ready = poll.poll(wait)
+        except OSError as error:
+            if type(error) is not OSError:
+                raise  # out of the handler of a signal
+            failure = error
         finally:
             self.lock.raw.acquire()
-            wakeups.leading = False
+            wakeups.leading = outer
+        if failure is not None:
+            self.fail(failure)
         self._after_poll(ready, lead=True)
+        if outer:
+            # What the outer wait is for may have come.
+            os.eventfd_write(wakeups.wake_leader, 1)
 
     def _after_poll(self, ready: list[tuple[int, int]], *, lead: bool) -> None:
         """Lock held. After a poll, which found these descriptors readable."""
@@ -206,6 +234,16 @@ class Driver:
 
     # The I/O thread
 
+    def _run_io(self) -> None:
+        self.lock.log.io_thread = threading.get_ident()
+        try:
+            self._io_loop()
+        except BaseException as error:  # noqa: BLE001  whatever it is, nothing runs the node any more
+            with self.lock, suppress(Closed, SystemExit):
+                self.fail(error)
+        if self.failure is not None:
+            self._end_failed()
+
     def _io_loop(self) -> None:
         wakeups = self.wakeups
         buffers = self.buffers
@@ -219,7 +257,7 @@ class Driver:
                 wakeups.io_polls = False
                 if self._abandoned and not self.closing:
                     self._leave_alone()
-                if self.closed:
+                if self.closed or self.failure is not None:
                     return
                 if buffers.armed:
                     self._flush_armed()
@@ -232,7 +270,7 @@ class Driver:
                 else:
                     naps = naps + 1 if self._lead_count == seen else 0
                     seen = self._lead_count
-                    self._io_asleep = naps > NAPS_BEFORE_SLEEP and wakeups.leading
+                    self._io_asleep = naps > NAPS_BEFORE_SLEEP and bool(wakeups.leading)
                     wait = None if self._io_asleep else NAP_S * 1000
             if buffers.armed:
                 wait = 0
@@ -264,9 +302,36 @@ class Driver:
         self._resolver.stop()
         self.wakeups.tell_end()
 
+    def fail(self, error: BaseException) -> NoReturn:
+        """Lock held. The node can't go on: it closes with this cause. Raises Closed."""
+        if self.failure is None:
+            self.failure = error
+            self.event_log.tell_failure(error)
+            if not self.closing:
+                self.refuse_calls()
+            self.wakeups.wake_io_thread()
+        self.closing = True
+        self.check_open()
+        raise AssertionError
+
+    def _end_failed(self) -> None:
+        """In the I/O thread: ends the sockets of a node that has failed. Nothing is sent."""
+        with self.lock:
+            self._await_waiters()
+            if not self.loop.closed:
+                self.loop.closed = True
+                with suppress(Exception):  # it may be the sockets that have failed
+                    self.transport.close()
+        _alive.discard(self)
+
+    def _await_waiters(self) -> None:
+        """Lock held. Calls that wait end; they have been told."""
+        while self.wakeups.leading or self.wakeups.waiting:
+            self.wakeups.changed.wait(0.01)
+
     def is_interrupted_here(self) -> bool:
-        """Whether this thread is within a call of the node, which a signal handler interrupted."""
-        if threading.get_ident() in self._inside:
+        """Whether this thread is within a call of the node, which foreign code has interrupted."""
+        if self.lock.is_mine() or threading.get_ident() in self._inside:
             return True
         # Nobody else holds the lock for so long.
         if not self.lock.raw.acquire(timeout=LOCK_S):
@@ -280,12 +345,16 @@ class Driver:
         Called by the garbage collector, in any thread and at any point.
         """
         if not self.closing:
-            self._abandoned = True
-            self.wakeups.wake_io_thread()
+            self.end_later()
             warnings.warn(f"node {self.core.node} was not closed", ResourceWarning, stacklevel=2)
 
+    def end_later(self) -> None:
+        """Has the I/O thread end the node: it says goodbye, and waits for nothing."""
+        self._abandoned = True
+        self.wakeups.wake_io_thread()
+
     def _leave_alone(self) -> None:
-        """Lock held, in the I/O thread, when no caller is left."""
+        """Lock held, in the I/O thread, when nobody else can end the node."""
         self.refuse_calls()
         self.loop.flush()
         self.core.leave()
@@ -299,19 +368,25 @@ class Driver:
         with self.lock:
             self.refuse_calls()
             self.wakeups.wake_io_thread()
-            while self.wakeups.leading or self.wakeups.waiting:
-                self.wakeups.changed.wait(0.01)
+            self._await_waiters()
+            is_first = not self.loop.closed
             self.loop.closed = True
         if threading.current_thread() is not self._io:
-            self._io.join()
-        with self.lock:
-            self.transport.close()
+            self._join_io()
+        if is_first:
+            with self.lock:
+                self.transport.close()
         _alive.discard(self)
+
+    def _join_io(self) -> None:
+        """Waits for the end of the I/O thread, unless a log handler keeps it."""
+        while self._io.is_alive() and self.lock.log.emitter != self._io.ident:
+            self._io.join(JOIN_S)
 
     def end_in_child(self) -> None:
         """After a fork: the child's node is closed, as its sockets and threads are the parent's."""
         self.closing = self.loop.closed = self._is_parents = True
-        self.lock = self.wakeups.lock = SignalLock(self.wakeups.wake_leader)
+        self.lock = self.wakeups.lock = SignalLock(self.wakeups.wake_leader, LateLog())
         self.buffers.of_topic.clear()
         self.current.clear()
         self.event_log.listeners.clear()

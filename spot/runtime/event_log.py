@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from spot.core.membership.failover import QUORUM_LOST
 from spot.message import Event, EventKind
-
-log = logging.getLogger("spot")
+from spot.runtime.late_log import LateLog
 
 REFUSALS_TOLD_MAX = 256
 
@@ -38,8 +37,9 @@ lost quorum as a warning."""
 class EventLog:
     """The listeners and the log of one node. The node's lock guards it."""
 
-    def __init__(self, node: str, log_level: str) -> None:
+    def __init__(self, node: str, log_level: str, log: LateLog) -> None:
         self._node = node
+        self._log = log
         self._log_level = getattr(logging, log_level.upper())
         self.listeners: list[deque[Event]] = []
         self._refusals_told: dict[str, str | None] = {}
@@ -50,8 +50,24 @@ class EventLog:
             for listener in self.listeners:
                 listener.append(event)
             level = self._level_of(event)
-            if level >= self._log_level and log.isEnabledFor(level):
-                log.log(level, "%s: %s", self._node, _sentence(event))
+            if level >= self._log_level:
+                # Not asked before whether logging is on: another thread may have locked logging.
+                self._log.log(level, "%s: %s", self._node, _sentence(event))
+
+    def tell_bad_frame(self, error: Exception) -> None:
+        """Logs that the core has failed on a frame."""
+        self._log.log(
+            logging.ERROR,
+            "%s: a frame could not be handled; its link ends",
+            self._node,
+            error=error,
+        )
+
+    def tell_failure(self, error: BaseException) -> None:
+        """Logs what has ended the node."""
+        self._log.log(
+            logging.ERROR, "%s: the node has failed, and is closed", self._node, error=error
+        )
 
     def _level_of(self, event: Event) -> int:
         """The level of an event. A refusal that each dial repeats is a warning only at first."""

@@ -12,10 +12,10 @@ before giving up the lock, and reads what there is.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from spot.core.effects import Frame
 from spot.core.membership.timing import lateness
@@ -25,8 +25,6 @@ from spot.message import Event
 from spot.runtime.publish_buffers import PublishBuffers
 from spot.runtime.resolver import Resolved, Resolver
 from spot.transport.interface import Transport
-
-log = logging.getLogger("spot")
 
 FRAMES_PER_TURN = 64
 TURN_S = 0.05
@@ -56,11 +54,15 @@ class EventSink(Protocol):
     def tell(self, events: Iterable[Event]) -> None:
         """Takes note of events, in their order."""
 
+    def tell_bad_frame(self, error: Exception) -> None:
+        """Takes note of a frame that the core has failed on."""
+
 
 class EventLoop:
     """Runs one NodeCore on one transport. Each method needs the node's lock.
 
-    ``clock`` gives seconds, as ``time.monotonic`` does.
+    ``clock`` gives seconds, as ``time.monotonic`` does. ``fail`` takes an error that a turn has not
+    expected, after which the loop can't go on; it raises Closed.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class EventLoop:
         buffers: PublishBuffers,
         resolver: Resolver,
         events: EventSink,
+        fail: Callable[[Exception], NoReturn],
     ) -> None:
         self._core = core
         self._transport = transport
@@ -80,6 +83,7 @@ class EventLoop:
         self._buffers = buffers
         self._resolver = resolver
         self._events = events
+        self._fail = fail
         self.closed = False
         # Whether there may be input that no poll will report: whoever polls next asks first.
         self.unasked = False
@@ -128,6 +132,14 @@ class EventLoop:
 
     def serve(self, *, readable: bool = False, monitor: bool = False, lead: bool = False) -> None:
         """One turn: reads what has arrived, does what is due, sends what can go."""
+        try:
+            self._take_turn(readable, monitor, lead)
+        except Closed:
+            raise
+        except Exception as error:  # noqa: BLE001  the node is torn: it ends
+            self._fail(error)
+
+    def _take_turn(self, readable: bool, monitor: bool, lead: bool) -> None:
         transport = self._transport
         now = self._clock()
         more = readable or transport.has_input()
@@ -178,9 +190,9 @@ class EventLoop:
     def _hand_over(self, conn: bytes, parts: Frame, now: float) -> None:
         try:
             self._core.frame(conn, parts, now)
-        except Exception:
+        except Exception as error:  # noqa: BLE001
             # A frame that the core fails on ends its link, not the node.
-            log.exception("%s: a frame could not be handled; its link ends", self._core.node)
+            self._events.tell_bad_frame(error)
             self._core.give_up(conn, "a frame could not be handled", now)
 
     def _lose_ended(self, now: float) -> None:
@@ -217,13 +229,26 @@ class EventLoop:
         """Gives what was published its order, and sends it."""
         if self.closed:
             raise Closed("the node is closed")
-        began = self._clock()
-        count = self._buffers.order()
-        self.act()
-        self._buffers.note_flush(count, began, self._clock())
+        try:
+            began = self._clock()
+            count = self._buffers.order()
+            self.act()
+            self._buffers.note_flush(count, began, self._clock())
+        except Closed:
+            raise
+        except Exception as error:  # noqa: BLE001  the node is torn: it ends
+            self._fail(error)
 
     def act(self) -> None:
         """After a call has changed the core: carries it out, and reads what came."""
+        try:
+            self._act()
+        except Closed:
+            raise
+        except Exception as error:  # noqa: BLE001  the node is torn: it ends
+            self._fail(error)
+
+    def _act(self) -> None:
         now = self._clock()
         if self.carry_out(now):
             more = self._transport.has_input()
@@ -290,9 +315,13 @@ class EventLoop:
             self._connect(conn, found, now)
 
     def _answer_dial(self, conn: bytes, found: Resolved) -> None:
-        """A name was looked up."""
-        self._connect(conn, found, self._clock())
-        self.act()
+        """A name was looked up. If the node fails, nobody here is to be told."""
+        with suppress(Closed):
+            try:
+                self._connect(conn, found, self._clock())
+            except Exception as error:  # noqa: BLE001  the node is torn: it ends
+                self._fail(error)
+            self.act()
 
     def _connect(self, conn: bytes, found: Resolved, now: float) -> None:
         core = self._core

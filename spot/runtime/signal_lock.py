@@ -1,53 +1,80 @@
-"""The lock of a node, within which no handler of a signal runs.
+"""The lock of a node, within which no handler of a signal runs, and no log handler.
 
 Python runs the handlers of signals in the main thread, between any two of its steps, and a handler
 may raise, as that of Ctrl-C does. Raised within a node, it would tear apart what belongs together,
 such as the parts of a frame that is being sent. So while the main thread holds a node's lock,
-the signals that end or interrupt programs are noted only. Their handlers run when the lock is given
-up, or when a call that waits is between two turns.
+the signals that programs handle most are noted only. Their handlers run when the lock is given
+up, or when a call that waits is between two turns. Log records wait in the same way (late_log.py).
+
+Other foreign code may still run within: finalizers, trace functions, handlers of other signals. If
+such code needs the lock that its own thread holds, it gets WouldDeadlock.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 
 # Those of the module signal convert to enums, which costs more than all the rest.
-from _signal import getsignal  # type: ignore[import-not-found]
+from _signal import getsignal, raise_signal  # type: ignore[import-not-found]
 from _signal import signal as set_handler
 from collections.abc import Callable
-from signal import SIGALRM, SIGHUP, SIGINT, SIGTERM
+from signal import SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2
 from types import FrameType, TracebackType
+
+from spot.errors import WouldDeadlock
+from spot.runtime.late_log import LateLog
 
 Handler = Callable[[int, FrameType | None], object]
 
-PUT_OFF = (int(SIGINT), int(SIGTERM), int(SIGHUP), int(SIGALRM))
+PUT_OFF = (int(SIGINT), int(SIGTERM), int(SIGHUP), int(SIGALRM), int(SIGUSR1), int(SIGUSR2))
+
+
+class SignalNote:
+    """The handler of signals that are put off."""
+
+    __slots__ = ("_noted", "_wake")
+
+    def __init__(self, noted: list[int], wake: int) -> None:
+        self._noted = noted
+        self._wake = wake
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """Notes the signal, and ends the poll of a thread that waits."""
+        self._noted.append(number)
+        os.eventfd_write(self._wake, 1)
 
 
 class SignalLock:
-    """A lock, for ``with``; not reentrant. Signals that come meanwhile write to ``wake``.
+    """A lock, for ``with``; a second entry by the thread that holds it raises WouldDeadlock.
 
+    Signals that come meanwhile write to ``wake``. ``log`` is emitted when the lock is given up.
     ``raw`` is the lock alone: for conditions, and to give it up for a wait that ``wake`` ends.
+
+    A frame of ``with`` keeps no state: a handler of a signal may run other frames while it is
+    away. Who holds the lock, ``raw`` itself knows.
     """
 
-    __slots__ = ("_found", "_is_away", "_note", "_put_off", "noted", "raw")
+    __slots__ = ("_found", "_note", "_put_off", "is_mine", "log", "noted", "raw")
 
-    def __init__(self, wake: int) -> None:
-        self.raw = threading.Lock()
+    def __init__(self, wake: int, log: LateLog) -> None:
+        self.raw = threading.RLock()
+        # Whether the thread that asks has the lock.
+        self.is_mine: Callable[[], bool] = self.raw._is_owned  # type: ignore[attr-defined]
+        self.log = log
         self.noted: list[int] = []
-        self._is_away = False
         # Handlers of the signals when they were last looked at, and which of them are Python's.
         self._found: list[object] = []
         self._put_off: list[tuple[int, Handler]] = []
-
-        def note(number: int, _frame: FrameType | None) -> None:
-            self.noted.append(number)
-            os.eventfd_write(wake, 1)
-
-        self._note = note
+        self._note = SignalNote(self.noted, wake)
 
     def __enter__(self) -> None:
+        if self.is_mine():
+            raise WouldDeadlock(
+                "this call of the node was made by a finalizer, trace function or signal handler "
+                "that has interrupted another call of the node in the same thread. Make it later, "
+                "or in another thread"
+            )
         if threading.get_ident() == _main_thread and _holder is None:
             self._hold()
         self.raw.acquire()
@@ -58,80 +85,96 @@ class SignalLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._is_away and threading.get_ident() == _main_thread:
-            self._is_away = False
-        else:
+        # A handler that has raised out of ``step_out`` may have left it without the lock.
+        if self.is_mine():
             self.raw.release()
         if _holder is self and threading.get_ident() == _main_thread:
             self._let_go()
+        if self.log.records:
+            self.log.emit()
 
     def is_due(self) -> bool:
-        """Whether this thread, which holds the lock, is the one to handle the ``noted`` signals."""
-        return _holder is self and threading.get_ident() == _main_thread
+        """Whether this thread, which holds the lock, is to give it up for what waits for that."""
+        return self.has_signals() or self.log.is_due()
 
-    def run_handlers(self) -> None:
-        """Lock held. Handles the signals that are due, without the lock.
+    def has_signals(self) -> bool:
+        """Whether this thread, which holds the lock, is to run handlers of signals now."""
+        return bool(self.noted) and _holder is self and threading.get_ident() == _main_thread
 
-        What their handlers raise comes from here, with the lock held again; without it, if one more
-        signal comes before that.
+    def step_out(self) -> None:
+        """Lock held. Runs the handlers that are due, and emits the log, without the lock.
+
+        What they raise comes from here, with the lock held again; without it, if one more signal
+        comes before that.
         """
-        self._is_away = True
+        is_holder = _holder is self and threading.get_ident() == _main_thread
         self.raw.release()
         try:
-            self._let_go()
+            if is_holder:
+                self._let_go()
+            self.log.emit()
         finally:
-            self._hold()
+            if is_holder:
+                self._hold()
             self.raw.acquire()
-            self._is_away = False
-
-    @property
-    def is_held(self) -> bool:
-        """Within ``with``: whether this thread has the lock still, whatever handlers raised."""
-        return not self._is_away or threading.get_ident() != _main_thread
 
     def _hold(self) -> None:
+        """Has signals noted. A handler that runs half-way may call the node: it does it all, too.
+
+        So nothing is kept in the lock before the end, and notes of another frame stay.
+        """
         global _holder
         found = list(map(getsignal, PUT_OFF))
+        put_off = self._put_off
         if found != self._found:
-            handlers = zip(PUT_OFF, found, strict=True)
-            self._put_off = [(number, handler) for number, handler in handlers if callable(handler)]
-            self._found = found
+            put_off = [
+                (number, handler)
+                for number, handler in zip(PUT_OFF, found, strict=True)
+                if callable(handler) and not isinstance(handler, SignalNote)
+            ]
         try:
-            for number, _ in self._put_off:
+            for number, _ in put_off:
                 set_handler(number, self._note)
+            self._put_off = put_off
+            self._found = found
             _holder = self
         except BaseException:
             # A signal came this moment, and its handler has raised.
-            self._put_back()
+            _put_back(put_off)
             raise
 
     def _let_go(self) -> None:
         global _holder
-        _holder = None
+        put_off = self._put_off
         try:
-            for number, handler in self._put_off:
+            _holder = None
+            for number, handler in put_off:
                 set_handler(number, handler)
         except BaseException:
             # A signal came this moment, and its handler has raised: the others are put back, too.
-            self._put_back()
+            _put_back(put_off)
             raise
-        while self.noted:
-            number = self.noted.pop(0)
-            handlers = dict(self._put_off)
-            if number in handlers:
-                handlers[number](number, sys._getframe())
+        # One that another frame still puts off is noted once more.
+        for _ in range(len(self.noted)):
+            if self.noted:
+                raise_signal(self.noted.pop(0))
 
-    def _put_back(self, first: int = 0) -> None:
-        """Gives the signals their handlers again, whatever these raise meanwhile."""
-        global _holder
-        _holder = None
-        at = first
-        try:
-            for at in range(first, len(self._put_off)):
-                set_handler(*self._put_off[at])
-        except BaseException:
-            self._put_back(at)
-            raise
+    def put_back(self) -> None:
+        """In a forked child: gives the signals their handlers again."""
+        _put_back(self._put_off)
+
+
+def _put_back(put_off: list[tuple[int, Handler]], first: int = 0) -> None:
+    """Gives the signals their handlers again, whatever these raise meanwhile."""
+    global _holder
+    _holder = None
+    at = first
+    try:
+        for at in range(first, len(put_off)):
+            set_handler(*put_off[at])
+    except BaseException:
+        _put_back(put_off, at)
+        raise
 
 
 _holder: SignalLock | None = None
@@ -144,7 +187,7 @@ def _after_fork() -> None:
     global _main_thread
     _main_thread = threading.get_ident()
     if _holder is not None:
-        _holder._put_back()
+        _holder.put_back()
 
 
 os.register_at_fork(after_in_child=_after_fork)

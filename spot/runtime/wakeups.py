@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable
 
+from spot.runtime.late_log import LateLog
 from spot.runtime.signal_lock import SignalLock
 
 
@@ -21,12 +22,12 @@ class Wakeups:
         self.wake_io = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         # Not closed with the node: a publish that overlaps with the end may still write to them.
         weakref.finalize(self, _close_fds, self.wake_leader, self.wake_io).atexit = False
-        self.lock = SignalLock(self.wake_leader)
+        self.lock = SignalLock(self.wake_leader, LateLog())
         self.changed = threading.Condition(self.lock.raw)
         # How many threads follow. They wait for ``changed``.
         self.waiting = 0
-        # Whether a thread leads.
-        self.leading = False
+        # The thread that leads, 0 while none does.
+        self.leading = 0
         # Whether the I/O thread polls the socket, or is about to.
         self.io_polls = False
         # Called, lock held, when there may be something for a ``recv(0)``.

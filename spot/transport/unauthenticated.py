@@ -7,13 +7,10 @@ libzmq's memory with the parts of a message that never ends.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
 from spot.transport.tcp_info import Names, bytes_received, hang_up, names_of
-
-log = logging.getLogger("spot")
 
 GREETING_BYTES_MAX = 1 << 20
 GREETING_S = 0.5
@@ -39,10 +36,12 @@ class Accepted(NamedTuple):
 class UnauthenticatedConnections:
     """The accepted connections of a node that are no links yet, by descriptor.
 
-    ``patience`` is how many seconds a greeting may take. ``is_quiet`` switches logging off.
+    ``patience`` is how many seconds a greeting may take. ``warn`` logs; ``is_quiet`` switches that
+    off.
     """
 
-    def __init__(self, patience: float, *, is_quiet: bool) -> None:
+    def __init__(self, patience: float, warn: Callable[..., None], *, is_quiet: bool) -> None:
+        self._warn = warn
         self.refused = 0
         self._patience = patience
         self._is_quiet = is_quiet
@@ -67,7 +66,7 @@ class UnauthenticatedConnections:
         if self._is_quiet or address in self._told or len(self._told) >= ADDRESSES_TOLD_MAX:
             return
         self._told.add(address)
-        log.warning("refused a connection from %s to %s: %s", address, accepted.endpoint, why)
+        self._warn("refused a connection from %s to %s: %s", address, accepted.endpoint, why)
 
     def excuse(self, late: float, now: float) -> None:
         """This node was itself stopped for ``late`` seconds: connections get as much longer."""

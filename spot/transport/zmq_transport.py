@@ -88,7 +88,7 @@ _shared = _SharedContext()
 class ZmqTransport:
     """The sockets of one node: the ``Transport`` of real nodes (spot/transport/interface.py)."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, warn: Callable[..., None]) -> None:
         self._socket = _shared.get().socket(zmq.ROUTER)
         sock = self._socket
         sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -122,6 +122,7 @@ class ZmqTransport:
         self._ended: list[tuple[bytes, str]] = []
         self.unauthenticated = UnauthenticatedConnections(
             greeting_timeout(config.peer_timeout) + 1,
+            warn,
             is_quiet=config.log_level in ("error", "critical"),
         )
         # A descriptor that was never asked for input may not tell of the first.

@@ -382,7 +382,7 @@ def test_time_in_which_a_node_was_stopped_counts_for_no_stranger() -> None:
         dialler = socket.create_connection(server.getsockname())
         accepted = server.accept()[0]
     with dialler, accepted:
-        strangers = UnauthenticatedConnections(2.0, is_quiet=True)
+        strangers = UnauthenticatedConnections(2.0, logging.warning, is_quiet=True)
         strangers.accept(accepted.fileno(), "here", 0.0)
         strangers.excuse(9.0, 10.0)
         strangers.end_overdue(10.5, lambda fd: False)

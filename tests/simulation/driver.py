@@ -7,8 +7,10 @@ time that the loop gave has come, or when the loop woke it. Nothing else makes i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from random import Random
+from typing import NoReturn
 
 from spot.core.membership.timing import greeting_timeout
 from spot.core.node import NodeCore
@@ -29,6 +31,13 @@ TURN_S = 0.005
 ARMED_NAP_S = 0.0003
 """The I/O thread looks so long after it was armed."""
 LATE_INPUT_S = 0.002
+
+log = logging.getLogger("spot")
+
+
+def _fail(error: Exception) -> NoReturn:
+    """No schedule may make a turn fail."""
+    raise error
 
 
 class Driver:
@@ -74,7 +83,7 @@ class Driver:
         self.core = core
         self.buffers = PublishBuffers(core, self)
         self.loop = EventLoop(
-            core, self.transport, lambda: self.network.now, self, self.buffers, self, self
+            core, self.transport, lambda: self.network.now, self, self.buffers, self, self, _fail
         )
 
     @property
@@ -169,6 +178,9 @@ class Driver:
     def tell(self, events: Iterable[Event]) -> None:
         for event in events:
             self.oracle.happened(self, event)
+
+    def tell_bad_frame(self, error: Exception) -> None:
+        log.error("%s: a frame could not be handled", self.name, exc_info=error)
 
     # Turns
 

@@ -1,0 +1,96 @@
+"""Signal handlers that make calls of the node whose call they have interrupted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.library.running import ENVIRONMENT, ROOT, run_program
+from tests.soak.signals import CALLS, WAITS
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_signal_handler_makes_every_call_and_the_wait_goes_on(wait: str) -> None:
+    """A handler that asks for metrics, publishes or subscribes is ordinary. It must hang nothing.
+
+    All signals, from all waits, for as long as you like: ``python -m tests.soak.signals``.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.soak.signals", "--short", "--wait", wait],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == f"{len(CALLS)} calls of signal handlers, each right\n"
+
+
+def test_signal_handler_that_comes_while_handlers_change_keeps_them() -> None:
+    """A handler may run while the node is putting signals off. No handler is lost, none loops."""
+    done = run_program(
+        """
+        import faulthandler, os, signal, threading
+        faulthandler.dump_traceback_later(15, exit=True)
+        from spot import Spot
+        from spot.runtime import signal_lock
+        node = Spot(topics=["t"])
+        came = []
+        depth = 0
+        def handle(number, frame):
+            global depth
+            came.append(number)
+            depth += 1
+            node.metrics()
+            depth -= 1
+        numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM]
+        for number in numbers:
+            signal.signal(number, handle)
+        plain = signal_lock.set_handler
+        count = 0
+        def set_handler(number, handler):
+            global count
+            count += 1
+            if count % 3 == 0 and not depth:
+                for each in numbers:
+                    signal.raise_signal(each)
+            return plain(number, handler)
+        signal_lock.set_handler = set_handler
+        for _ in range(20):
+            node.recv(0.001)
+        signal_lock.set_handler = plain
+        node.metrics()
+        print(all(signal.getsignal(number) is handle for number in numbers), len(came) > 100)
+        del came[:]
+        for number in numbers:
+            signal.raise_signal(number)
+        print(came == numbers)
+        node.close()
+        """
+    )
+    assert done.stdout == "True True\nTrue\n", done.stderr
+
+
+def test_signal_that_is_put_off_gets_what_the_program_has_set_since() -> None:
+    """The first Ctrl-C has the second end the program, though both come within one call."""
+    done = run_program(
+        """
+        import os, signal
+        from spot import Spot
+        node = Spot(topics=["t"])
+        def handle(*_):
+            print("first", flush=True)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, handle)
+        with node._driver.lock:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        print("not here", flush=True)
+        """
+    )
+    assert done.stdout == "first\n"
+    assert done.returncode == -2
