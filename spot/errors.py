@@ -219,8 +219,8 @@ class TimedOut(SpotError, TimeoutError):
 class WouldDeadlock(SpotError):
     """The same thread is within another call of the node, which the caller has interrupted.
 
-    Finalizers, trace functions and handlers of some signals run in the middle of calls. See "Thread
-    safety" in docs/guarantees.md.
+    Finalizers, trace functions and handlers of some signals run in the middle of calls. See
+    "Thread safety, signals, callbacks" in docs/guarantees.md.
     """
 
     code = errno.EDEADLK

@@ -33,8 +33,12 @@ class Spot(
     Before the constructor returns, it has bound the endpoints in ``bind``, added the peers in
     ``cluster``, created ``topics``, and subscribed to ``subscribe``. It does not wait for peers.
 
-    All calls are thread-safe. A ``timeout`` is in seconds: None waits as long as it takes, 0 does
-    not wait. After ``close``, and in a forked child, every call raises Closed.
+    All calls are thread-safe. docs/guarantees.md says what signal handlers, log handlers and
+    finalizers may call, under "Thread safety, signals, callbacks".
+
+    A ``timeout`` is in seconds: None waits as long as it takes, 0 does not wait. After ``close``,
+    and in a forked child, every call raises Closed; also after the node has failed, and then
+    ``__cause__`` is the error.
 
     A node is a context manager, whose end closes it. The interpreter closes open nodes when it
     exits; in daemon threads, calls end with SystemExit then.

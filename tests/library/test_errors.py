@@ -40,6 +40,7 @@ TREE = {
     "QueueFull": errno.EAGAIN,
     "MessageTooLarge": errno.EMSGSIZE,
     "TimedOut": errno.ETIMEDOUT,
+    "WouldDeadlock": errno.EDEADLK,
 }
 
 
