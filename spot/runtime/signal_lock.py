@@ -20,6 +20,7 @@ from _signal import getsignal, raise_signal  # type: ignore[import-not-found]
 from _signal import signal as set_handler
 from collections.abc import Callable
 from signal import SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2
+from threading import get_ident
 from types import FrameType, TracebackType
 
 from spot.errors import WouldDeadlock
@@ -51,21 +52,39 @@ class SignalLock:
     Signals that come meanwhile write to ``wake``. ``log`` is emitted when the lock is given up.
     ``raw`` is the lock alone: for conditions, and to give it up for a wait that ``wake`` ends.
 
-    A frame of ``with`` keeps no state: a handler of a signal may run other frames while it is
-    away. Who holds the lock, ``raw`` itself knows.
+    A handler of a signal may run other frames of ``with`` while one is away. Who holds the lock,
+    ``raw`` itself knows.
     """
 
-    __slots__ = ("_found", "_note", "_put_off", "is_mine", "log", "noted", "raw")
+    __slots__ = (
+        "_acquire",
+        "_nested",
+        "_note",
+        "_put_off",
+        "_records",
+        "_release",
+        "_seen",
+        "is_mine",
+        "log",
+        "noted",
+        "raw",
+    )
 
     def __init__(self, wake: int, log: LateLog) -> None:
         self.raw = threading.RLock()
         # Whether the thread that asks has the lock.
         self.is_mine: Callable[[], bool] = self.raw._is_owned  # type: ignore[attr-defined]
         self.log = log
+        # Looked up once: these are on the way of every call.
+        self._acquire = self.raw.acquire
+        self._release = self.raw.release
+        self._records = log.records
         self.noted: list[int] = []
         # Handlers of the signals when they were last looked at, and which of them are Python's.
-        self._found: list[object] = []
+        self._seen: tuple[list[object], list[tuple[int, Handler]]] = ([], [])
+        # Those that are put off now; and how many frames are within another, which does that.
         self._put_off: list[tuple[int, Handler]] = []
+        self._nested = 0
         self._note = SignalNote(self.noted, wake)
 
     def __enter__(self) -> None:
@@ -75,9 +94,20 @@ class SignalLock:
                 "that has interrupted another call of the node in the same thread. Make it later, "
                 "or in another thread"
             )
-        if threading.get_ident() == _main_thread and _holder is None:
+        if get_ident() != _main_thread:
+            self._acquire()
+            return
+        if _holder is None:
             self._hold()
-        self.raw.acquire()
+            return
+        if _holder is self:
+            # Foreign code has interrupted a wait, in which signals stay put off.
+            self._nested += 1
+        try:
+            self._acquire()
+        except BaseException:
+            self._nested = max(0, self._nested - 1)
+            raise
 
     def __exit__(
         self,
@@ -85,12 +115,17 @@ class SignalLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # A handler that has raised out of ``step_out`` may have left it without the lock.
-        if self.is_mine():
-            self.raw.release()
-        if _holder is self and threading.get_ident() == _main_thread:
-            self._let_go()
-        if self.log.records:
+        try:
+            self._release()
+        except RuntimeError:
+            # A handler that has raised out of ``step_out`` has left it without the lock.
+            assert not self.is_mine()
+        if _holder is self and get_ident() == _main_thread:
+            if self._nested:
+                self._nested -= 1
+            else:
+                self._let_go()
+        if self._records:
             self.log.emit()
 
     def is_due(self) -> bool:
@@ -99,7 +134,7 @@ class SignalLock:
 
     def has_signals(self) -> bool:
         """Whether this thread, which holds the lock, is to run handlers of signals now."""
-        return bool(self.noted) and _holder is self and threading.get_ident() == _main_thread
+        return bool(self.noted) and _holder is self and get_ident() == _main_thread
 
     def step_out(self) -> None:
         """Lock held. Runs the handlers that are due, and emits the log, without the lock.
@@ -107,40 +142,49 @@ class SignalLock:
         What they raise comes from here, with the lock held again; without it, if one more signal
         comes before that.
         """
-        is_holder = _holder is self and threading.get_ident() == _main_thread
+        is_holder = _holder is self and get_ident() == _main_thread
+        nested = self._nested
         self.raw.release()
         try:
             if is_holder:
+                self._nested = 0
                 self._let_go()
             self.log.emit()
         finally:
             if is_holder:
                 self._hold()
-            self.raw.acquire()
+                self._nested = nested
+            else:
+                self._acquire()
 
     def _hold(self) -> None:
-        """Has signals noted. A handler that runs half-way may call the node: it does it all, too.
+        """Has signals noted, and takes the lock.
 
-        So nothing is kept in the lock before the end, and notes of another frame stay.
+        A handler that runs half-way may call the node, and do all of this, too. So the lock is told
+        at the end only, and notes of another frame stay.
         """
         global _holder
         found = list(map(getsignal, PUT_OFF))
-        put_off = self._put_off
-        if found != self._found:
+        before, put_off = self._seen
+        if found != before:
             put_off = [
                 (number, handler)
                 for number, handler in zip(PUT_OFF, found, strict=True)
                 if callable(handler) and not isinstance(handler, SignalNote)
             ]
+            self._seen = found, put_off
+        note = self._note
         try:
             for number, _ in put_off:
-                set_handler(number, self._note)
+                set_handler(number, note)
+            self._acquire()
             self._put_off = put_off
-            self._found = found
             _holder = self
         except BaseException:
             # A signal came this moment, and its handler has raised.
             _put_back(put_off)
+            if self.is_mine():
+                self._release()
             raise
 
     def _let_go(self) -> None:
@@ -155,9 +199,10 @@ class SignalLock:
             _put_back(put_off)
             raise
         # One that another frame still puts off is noted once more.
-        for _ in range(len(self.noted)):
-            if self.noted:
-                raise_signal(self.noted.pop(0))
+        if self.noted:
+            for _ in range(len(self.noted)):
+                if self.noted:
+                    raise_signal(self.noted.pop(0))
 
     def put_back(self) -> None:
         """In a forked child: gives the signals their handlers again."""
@@ -185,7 +230,7 @@ _main_thread = threading.main_thread().ident
 def _after_fork() -> None:
     """The thread that forked is the main thread of the child."""
     global _main_thread
-    _main_thread = threading.get_ident()
+    _main_thread = get_ident()
     if _holder is not None:
         _holder.put_back()
 

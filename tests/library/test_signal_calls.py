@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from spot import Spot
+from spot.runtime.signal_lock import SignalNote
 from tests.library.running import ENVIRONMENT, ROOT, run_program
+from tests.library.waiting import wait_until
 from tests.soak.signals import CALLS, WAITS
 
 
@@ -94,3 +100,35 @@ def test_signal_that_is_put_off_gets_what_the_program_has_set_since() -> None:
     )
     assert done.stdout == "first\n"
     assert done.returncode == -2
+
+
+def test_handler_of_another_signal_leaves_signals_put_off_in_the_wait(
+    host: Spot, client: Spot
+) -> None:
+    """After its call, Ctrl-C must still not come in the middle of a step."""
+    client.subscribe("t")
+    called: list[object] = []
+    still: list[bool] = []
+
+    def interrupt() -> None:
+        wait_until(lambda: client._driver.wakeups.leading)
+        os.kill(os.getpid(), signal.SIGCHLD)
+        wait_until(lambda: called)
+        wait_until(lambda: client._driver.wakeups.leading)
+        still.append(isinstance(signal.getsignal(signal.SIGINT), SignalNote))
+        host.publish("t", b"x")
+
+    def handle(*_: object) -> None:
+        called.append(client.metrics())
+
+    before = signal.signal(signal.SIGCHLD, handle)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        message = client.recv(20)
+    finally:
+        thread.join()
+        signal.signal(signal.SIGCHLD, before)
+    assert message is not None
+    assert still == [True]
+    assert not isinstance(signal.getsignal(signal.SIGINT), SignalNote)
