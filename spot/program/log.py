@@ -13,7 +13,7 @@ import os
 import sys
 from datetime import UTC, datetime
 
-from spot.program.outlet import Outlet
+from spot.program.bounded_writer import Outlet
 
 __all__ = ["StandardError", "start_logging"]
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from spot.testbed.evidence import Evidence, FaultWindow, Finding, Proof, Verdict
+from spot.testbed.evidence import Evidence, FaultWindow, Proof
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = ["FaultResult", "Result"]
 

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from spot.testbed.errors import NoStateDirectory, NotOurs
-from spot.testbed.own_program import OwnProgram
 from spot.testbed.process_id import ProcessId
 from spot.testbed.topology import Topology
+from spot.testbed.user_program import OwnProgram
 
 __all__ = ["Run", "state_directory", "state_lock"]
 

@@ -27,12 +27,13 @@ from spot.testbed.checkers import check_all, check_expectations, fault_results
 from spot.testbed.cluster import Cluster
 from spot.testbed.collect import end_traffic, read_journals
 from spot.testbed.errors import ClusterError, ClusterNotReady
-from spot.testbed.evidence import Evidence, FaultWindow, Finding, Phases, Verdict
+from spot.testbed.evidence import Evidence, FaultWindow, Phases
 from spot.testbed.faults import ActiveFault, FaultNotApplied, Late, inject
 from spot.testbed.report import write_report
 from spot.testbed.results import Result
 from spot.testbed.scenario import CommandStep, FaultStep, Scenario
 from spot.testbed.status import ClusterStatus
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = ["TIMELINE", "run_scenario", "verdict_of"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from spot.config import Config
 from spot.core.link import Link
-from spot.core.relay.offers import Offers
+from spot.core.relay.offered_nodes import Offers
 from spot.core.relay.relay import ActiveRelay
 from spot.core.relay.state import RelayedTopic
 from spot.core.topics.announced import RemoteTopic

@@ -41,8 +41,9 @@ from spot.testbed.checkers.replay_overrun import replay_overrun
 from spot.testbed.checkers.timing import fault_results
 from spot.testbed.checkers.view_stable import view_stable
 from spot.testbed.errors import ClusterError
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
 from spot.testbed.expectation import Expectation
+from spot.testbed.verdict import Finding
 
 __all__ = [
     "CHECKERS",

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from spot.testbed.checkers.account import Account, IncarnationSpan, account_of
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import BUSY_S, is_held
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
 from spot.testbed.journal import Record
+from spot.testbed.verdict import Finding
 
 __all__ = ["Wait", "backoff", "waits"]
 

@@ -8,7 +8,8 @@ from spot.testbed.checkers.account import Account, account_of
 from spot.testbed.checkers.deliveries import excuses, without_quorum
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import BUSY_S, incarnation_at, is_covered, is_held
-from spot.testbed.evidence import Evidence, FaultWindow, Finding
+from spot.testbed.evidence import Evidence, FaultWindow
+from spot.testbed.verdict import Finding
 
 __all__ = ["both_halves_serve", "sides"]
 

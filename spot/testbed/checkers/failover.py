@@ -17,7 +17,8 @@ from spot.testbed.checkers.outages import (
     link_events,
     touched,
 )
-from spot.testbed.evidence import Evidence, FaultWindow, Finding
+from spot.testbed.evidence import Evidence, FaultWindow
+from spot.testbed.verdict import Finding
 
 __all__ = ["failover"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spot.testbed.checkers.account import Account, Published
-from spot.testbed.evidence import Finding, Verdict
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = ["Wrongs", "counted", "judged", "lost_text", "not_exercised", "nothing_seen"]
 

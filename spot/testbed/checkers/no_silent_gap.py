@@ -6,7 +6,8 @@ from spot.testbed.checkers.account import Account, Arrival, Published, Stream, a
 from spot.testbed.checkers.deliveries import unobserved
 from spot.testbed.checkers.finding import Wrongs, counted, judged, nothing_seen
 from spot.testbed.checkers.outages import alarm_slack, breaks
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["no_silent_gap"]
 
