@@ -107,8 +107,6 @@ class Node(Driver):
             self._is_together = True
             room = order_together(topics, payloads)
             self._is_together = False
-            if room > min(map(self.core.hosting.room, by_topic)):
-                raise self.oracle.fail(self.name, f"says there is room for {room} more")
             for topic, own in by_topic.items():
                 self.oracle.kept(self, topic, len(own))
             return room
@@ -318,7 +316,19 @@ class Node(Driver):
             buffer.payloads += own
             buffer.dirty = True
             self.buffers.dirty.append(buffer)
-        self.loop.flush()
+        order = traffic.publish_together
+
+        def checked(topics: Sequence[HostedTopic], payloads: Sequence[bytes]) -> int:
+            room = order(topics, payloads)
+            if room > min(map(traffic.room, topics)):
+                raise self.oracle.fail(self.name, f"says there is room for {room} more")
+            return room
+
+        traffic.publish_together = checked  # type: ignore[method-assign]
+        try:
+            self.loop.flush()
+        finally:
+            traffic.publish_together = order  # type: ignore[method-assign]
         self.oracle.check_queues(self)
 
     def _buffer(self, topic: str) -> PublishBuffer:
