@@ -127,7 +127,7 @@ class Arrival(NamedTuple):
     epoch: int | None
     host: str
     source: Published | None
-    """Its publisher's life and topic. None: not found, or the message has no counter."""
+    """Its publisher's incarnation and topic. None: not found, or the message has no counter."""
 
 
 class Stream:
