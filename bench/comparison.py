@@ -122,7 +122,7 @@ def _arguments(argv: Sequence[str], rows: Sequence[Row]) -> argparse.Namespace:
     made.add_argument(
         "--noise",
         action=argparse.BooleanOptionalAction,
-        help="also play raw pyzmq against itself, in the same rounds (default: yes, with --quick no)",
+        help="play raw pyzmq against itself, in the same rounds (default: not with --quick)",
     )
     made.add_argument(
         "--picture",

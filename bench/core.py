@@ -50,8 +50,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Cost:
-    """What was measured: nanoseconds of CPU for an operation, and the multiple of the plain
-    loop."""
+    """What was measured: nanoseconds of CPU per operation, and the multiple of the plain loop."""
 
     measure: Measure
     ns: float
@@ -124,8 +123,7 @@ def flush_topics() -> Callable[[], Step]:
 
 
 def receive(topics: int) -> Callable[[], Callable[[], Step]]:
-    """Frames arrive and become messages, which the application takes: a batch to each of many
-    topics."""
+    """Frames arrive, and the application takes their messages: a batch to each of many topics."""
 
     def prepare() -> Callable[[], Step]:
         star, hosted = _hosting(1, topics)

@@ -1,5 +1,4 @@
-"""``python -m bench growth``: how time and memory grow with subscribers, topics, patterns,
-nodes."""
+"""``python -m bench growth``: time and memory over subscribers, topics, patterns and nodes."""
 
 from __future__ import annotations
 

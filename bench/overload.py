@@ -270,7 +270,7 @@ def summed_up(reports: Sequence[Figures], load: Load) -> Figures:
         "topic_share": min(figures["topic_share"] for figures in subscribers),
         "publisher_share": min(figures["publisher_share"] for figures in subscribers),
         "subscriber_share": min(received) * len(received) / sum(received),
-        # # A subscriber that is stopped or slow has no steady rate to judge where others keep up.
+        # A subscriber that is stopped or slow has no steady rate to judge where others keep up.
         "second_share": max(figures["second_share"] for figures in subscribers),
         **({"live_s": max(live)} if live else {}),
     }

@@ -37,8 +37,7 @@ def print_report(outcomes: Sequence[Outcome], machine: Mapping[str, Any], out: T
 
 
 def row_json(outcome: Outcome) -> dict[str, Any]:
-    """A row as JSON. Rates are messages a second, times are seconds. Rounds are in order of
-    playing."""
+    """A row as JSON. Rates are messages a second, times seconds. Rounds are in order of playing."""
     load = outcome.load
     return {
         "name": outcome.row.name,
@@ -130,7 +129,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], out: TextI
     table = Table(*map(escape, header), box=SIMPLE)
     for cells in rows:
         table.add_row(*map(escape, cells))
-    # # rich knows no width of a pipe, and would break the cells at 80 columns.
+    # rich knows no width of a pipe, and would break the cells at 80 columns.
     Console(file=out, width=None if out.isatty() else 140).print(table)
 
 

@@ -30,8 +30,7 @@ class Failed(Exception):
 
 
 def order(contestants: Sequence[Contestant], round_index: int) -> list[Contestant]:
-    """The order of each round. Each begins with the next contestant, so that none is always
-    first."""
+    """The order of each round. It begins with the next contestant, so that none is always first."""
     first = round_index % len(contestants)
     return [*contestants[first:], *contestants[:first]]
 

@@ -86,8 +86,7 @@ class Contestant:
     sum_up: Callable[[Sequence[Figures]], Figures] = merged
     """Makes the figures of a round from the reports of the roles, in the order of roles."""
     carries: Callable[[Load], Load] = whole
-    """The share of the row's load. A slower contestant gets fewer messages, so that its rounds last
-    as long."""
+    """Share of the row's load. A slower contestant gets fewer messages, to last as long."""
     needs: tuple[Need, ...] = ()
     """What must be installed for it."""
 
@@ -130,8 +129,7 @@ class Row:
     quick: Load | None = None
     """The load for ``--quick``. None: the row is not part of it."""
     rounds_scale: int = 1
-    """Rounds to play for each round asked for: more than one where a figure needs many short ones
-    (p99)."""
+    """Rounds to play for each round asked for. A figure such as p99 needs many short ones."""
 
     @property
     def figures(self) -> tuple[Line, ...]:

@@ -207,7 +207,7 @@ ROWS = (
             one_way("SPOT", spot_local.one_thread),
             one_way("raw", raw_inproc.one_thread),
         ),
-        # # 100 is where raw pyzmq is fastest. 1 halves its rate, and 10,000 does not fit the cache.
+        # 100 is where raw pyzmq is fastest. 1 halves its rate, and 10,000 does not fit the cache.
         load=Load(messages=300_000, batch=100),
         quick=Load(messages=100_000, batch=100),
         lines=(_rate(1.2, guard=0.4),),

@@ -31,7 +31,7 @@ class Stage:
         return addresses
 
     def ready(self) -> None:
-        """Returns when every role is ready. The garbage collector ignores all objects made so
+        """Returns when every role is ready. The garbage collector ignores the objects made so
         far."""
         gc.collect()
         gc.freeze()

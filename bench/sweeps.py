@@ -1,5 +1,4 @@
-"""The sweeps: which number grows, which contestants are measured, and how fast the cost may
-grow."""
+"""The sweeps: which number grows, who is measured, and how fast the cost may grow."""
 
 from __future__ import annotations
 
@@ -122,7 +121,7 @@ TOPIC_RATE = Sweep(
         _costing(one_way("raw", raw.topics_publisher, raw.topics_subscriber)),
     ),
     load=lambda size: Load(messages=max(50_000, 2 * size), topics=size),
-    # # Not judged: the fewer messages of its topic share a flush with a message, the more it costs.
+    # Not judged: the fewer messages of its topic share a flush with a message, the more it costs.
     # Many topics share a batch, but the cost does not follow one power of the number of topics: in
     # a run at a load of 20 on two cores, 4 to 5 us up to 100 topics, 10 at 1,000, 19 at 10,000.
     curves=(Curve(figure="message_s", label="time [us/message]", scale=1e6),),

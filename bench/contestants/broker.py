@@ -32,8 +32,7 @@ def nats_server(stage: Stage) -> None:
 
 
 def redis_server(stage: Stage) -> None:
-    """The role of redis-server. It writes nothing to disk, and has no limit for what waits for a
-    subscriber."""
+    """The role of redis-server. It writes nothing to disk, and limits no subscriber's buffer."""
     with TemporaryDirectory(prefix="bench-redis-") as folder:
         port = free_port()
         options = f"--bind 127.0.0.1 --port {port} --appendonly no --dir {folder}".split()

@@ -1,5 +1,4 @@
-"""The cost of peers: a mesh of processes until it is up and then idle, and one node with many
-links."""
+"""The cost of peers: a mesh of processes, starting and then idle, and one node with many links."""
 
 from __future__ import annotations
 
@@ -57,8 +56,7 @@ def spot_mesh_node(stage: Stage) -> None:
 
 
 def raw_mesh_node(stage: Stage) -> None:
-    """The usual mesh of raw pyzmq: each node binds a publisher, and connects a subscriber to all
-    other nodes."""
+    """The usual mesh of raw pyzmq: each node binds a publisher, and subscribes to all others."""
     before = private_bytes()
     with raw.context_of_role() as context:
         publisher = raw.xpub(context, stage.load)

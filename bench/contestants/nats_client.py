@@ -42,7 +42,7 @@ async def _publish(stage: Stage) -> None:
     publish = client.publish
     for payload in messages:
         await publish(TOPIC, payload)
-    # # A flush may return before all is written. So the loop runs until the other roles are done.
+    # A flush may return before all is written. So the loop runs until the other roles are done.
     await client.flush(PATIENCE)
     await asyncio.to_thread(stage.finish)
     await client.close()

@@ -197,8 +197,7 @@ class _Account:
         self._live_at: float | None = None
 
     def take(self, rate_hz: float, seconds: float) -> None:
-        """Takes the given number of messages a second (0: all) for the load's time, then all up to
-        the last."""
+        """Takes so many messages a second (0: all) for the load's time, then all up to the last."""
         clock = time.perf_counter
         began = last = clock()
         ends = began + seconds
@@ -247,8 +246,8 @@ class _Account:
 
     @property
     def figures(self) -> Figures:
-        """The totals, and the least share that a topic, a publisher and a second got. An even share
-        is 1."""
+        """The totals, and the least share of a topic, a publisher and a second. An even share is
+        1."""
         found = {
             "received": self._received,
             "missed": self._missed,

@@ -78,7 +78,7 @@ def await_subscribers(socket: Socket, count: int = 1) -> None:
 
 
 def received(socket: Socket, due: Sequence[bytes]) -> Figures:
-    """Receives all messages that are due, and no more. Returns how many came after the first, and
+    """Receives the messages that are due, and no more. Returns how many after the first, and
     when."""
     receive(socket, due[:1])
     rest = due[1:]

@@ -113,8 +113,7 @@ def topics_publisher(stage: Stage) -> None:
 
 
 def topics_subscriber(stage: Stage) -> None:
-    """Receives the load's messages by one subscription to a pattern, and checks each topic's
-    order."""
+    """Receives the load's messages by one pattern, and checks each topic's order."""
     load = stage.load
     last = dict.fromkeys(topics(load), 0)
     with node_of_role(load) as node:

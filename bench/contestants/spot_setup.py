@@ -38,7 +38,7 @@ def node_of_role(load: Load, **settings: Any) -> Spot:
 
 def quiet(**settings: Any) -> Spot:
     """A node with default settings, except those that are given."""
-    # # At the end of a round each side warns that the other one left. That is expected here.
+    # At the end of a round each side warns that the other one left. That is expected here.
     return Spot(Config(log_level="error", **settings))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Counters:
-    """Counts since the node was made; what each one means stands at Metrics."""
+    """Counts since the node was made. The docstring of Metrics says what each one means."""
 
     def __init__(self) -> None:
         self.publishes = 0
