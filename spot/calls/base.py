@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 from spot.config import Config
-from spot.runtime.driver import Driver
+from spot.runtime.threads import Driver
 
 Found = TypeVar("Found")
 

@@ -18,7 +18,6 @@ from rich.table import Table
 from rich.text import Text
 
 from spot.testbed.errors import ClusterError
-from spot.testbed.evidence import Verdict
 from spot.testbed.random_scenario import RANDOM
 from spot.testbed.report.figures import duration
 from spot.testbed.report.terminal import STYLES
@@ -26,6 +25,7 @@ from spot.testbed.results import Result
 from spot.testbed.scenario import Scenario
 from spot.testbed.scenario_file import shipped
 from spot.testbed.scenario_run import run_scenario
+from spot.testbed.verdict import Verdict
 
 __all__ = ["Outcome", "outcome_table", "run_batch"]
 

@@ -24,7 +24,6 @@ from dataclasses import replace
 from spot.config import Config
 from spot.core.context import NodeContext
 from spot.core.data.credit import Credit
-from spot.core.data.feeds import Feeds
 from spot.core.data.hosting import Hosting
 from spot.core.data.inbox import Delivery, Inbox, Item, MultiDelivery, Notice
 from spot.core.data.ingress import Ingress
@@ -34,11 +33,10 @@ from spot.core.data.publishers import Publishers
 from spot.core.data.receive import Receiver
 from spot.core.data.remote_publishing import RemotePublishing
 from spot.core.data.replay import Replay
+from spot.core.data.subscriber_feeds import Feeds
 from spot.core.dispatch import tables
 from spot.core.effects import Frame
 from spot.core.link import FRAME_BYTES, QUEUE_BYTES, Link, LinkState
-from spot.core.membership.announcements import Announcements
-from spot.core.membership.announcer import Announcer
 from spot.core.membership.barriers import Barriers
 from spot.core.membership.dials import Dials
 from spot.core.membership.failover import Failover
@@ -48,12 +46,14 @@ from spot.core.membership.lifecycle import Lifecycle
 from spot.core.membership.links import GONE_LEFT, Links
 from spot.core.membership.liveness import Liveness
 from spot.core.membership.lost_hosts import LostHosts
+from spot.core.membership.own_announcements import Announcer
+from spot.core.membership.peer_announcements import Announcements
 from spot.core.membership.peers import Peers
 from spot.core.relay.fetch import Fetch
-from spot.core.relay.follow import Follow
 from spot.core.relay.followers import Followers
+from spot.core.relay.following import Follow
 from spot.core.relay.forwarding import PublishForwarding
-from spot.core.relay.offers import Offers
+from spot.core.relay.offered_nodes import Offers
 from spot.core.relay.relay import ActiveRelay, NoRelay, Relay
 from spot.core.relay.reroute import Reroute
 from spot.core.relay.state import RelayState
@@ -61,10 +61,10 @@ from spot.core.relay.streams import RelayedStreams
 from spot.core.topics.announced import Announced
 from spot.core.topics.hosted_topic import Subscriber
 from spot.core.topics.interest import Subscriptions
-from spot.core.topics.listening import Listening
 from spot.core.topics.paths import Paths
 from spot.core.topics.registry import Registry
 from spot.core.topics.replay_buffer import ReplayBuffers
+from spot.core.topics.topic_sources import Listening
 from spot.core.wire import batches, codec
 from spot.core.wire.codec import ProtocolError
 from spot.core.wire.greeting import REFUSED_PROTOCOL, Hello, Incarnation, Refusal

@@ -9,6 +9,7 @@ Each file is one thing an application does with a node:
 - ``recorder``: writes the journal (``docs/journal.md``)
 - ``control``: the unix socket on which it answers; ``commands``: what it can be told there
 - ``health``: what ``spot node --check`` asks and says
+- ``outlet``: writes what nobody may be reading; ``terminal``: what a terminal can't show
 - ``log``: log lines as text or JSON
 
 Nothing here imports more than the library and the standard library, so that

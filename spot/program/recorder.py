@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from spot.errors import HostUnreachable, SpotError
-from spot.program.outlet import Outlet
+from spot.program.bounded_writer import Outlet
 from spot.program.payload import counter_of, publisher_of
 from spot.program.settings import JOURNAL_NONE, JOURNAL_STDOUT
 

@@ -2,7 +2,7 @@
 
 The thread that polls the transport calls ``after_poll`` after each poll. A call that has changed
 the core calls ``act``. The loop knows neither zmq nor threads: it has a transport, a clock and a
-way to wake the thread that polls. Real nodes run it on zmq (driver.py); the simulation in
+way to wake the thread that polls. Real nodes run it on zmq (threads.py); the simulation in
 tests/simulation runs the same code on a simulated network.
 
 One rule holds it together. The transport may tell of input only once, and any use of it may swallow

@@ -1,4 +1,4 @@
-"""Which thread reads the socket, which threads wait, and how each of them is woken."""
+"""How a thread that polls or waits is woken: descriptors, a condition, and who does what now."""
 
 from __future__ import annotations
 

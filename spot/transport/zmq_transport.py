@@ -1,8 +1,12 @@
 """The zmq socket of a node: addresses, frames, monitor events, and what ends a connection.
 
 A node has one ROUTER, which binds and dials. Each dial gets a routing id that can't be guessed.
-libzmq's own reconnecting is off, as the core decides when to dial again. Not thread-safe: the
-node's lock guards every call but ``poll_fds``.
+libzmq's own reconnecting is off, as the core decides when to dial again.
+
+Encryption would go here: CURVE is a set of options of the socket, made before ``bind`` and
+``connect``. Which keys may connect is answered in zap.py.
+
+Not thread-safe: the node's lock guards every call but ``poll_fds``.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ class Ledger:
                 stream.unkept.add(sequence)
 
     def dropped(self, node: Node, hosted: HostedTopic, last: int) -> None:
-        """History drops what it holds up to here."""
+        """The replay buffer drops its messages up to this one."""
         self.streams[hosted.name, node.name, hosted.epoch].drop(last, self.network.now)
 
     # Receiving
@@ -296,7 +296,7 @@ class Ledger:
         most += sum(other.since(began, len(other.payloads) + 1) for other in others)
         # Older ones may have been asked for: too large for this node, or dropped without credit.
         most += stream.asked_and_lost(began, seq)
-        # So may those of a topic that was destroyed before they went, and its history with it.
+        # So may those of a topic that was destroyed, with its replay buffer, before they went.
         most += sum(other.held_at(began) for other in others)
         # Through a relay, what was on its way there belongs to a new subscription.
         most += stream.under_way(life.begins.get(stream, seq), began, seq)
@@ -358,13 +358,13 @@ class Ledger:
         return stream.times[last]
 
     def _check_lost(self, life: Life, stream: Stream, first: int, end: int, what: str) -> None:
-        """Only what history does not hold is lost."""
+        """Only messages that the replay buffer does not hold are lost."""
         limit = life.node.plan.config.max_message_bytes
         if self.has_relays:
             limit = self.bytes_max
         for sequence in range(first, end):
             if not stream.is_lost(sequence) and len(stream.payloads[sequence - 1]) <= limit:
-                raise self.fail(life.name, f"{what}: {sequence} was lost, which history held")
+                raise self.fail(life.name, f"{what}: {sequence} was lost, which the buffer held")
 
     def _check_unknown(self, life: Life, before: Stream, stream: Stream, where: str) -> None:
         """Nobody could know how many were missed."""
@@ -395,7 +395,7 @@ class Ledger:
             return
         last = reader.last.get(stream, 0)
         limit = life.node.plan.config.max_message_bytes
-        # What was published before the link, or the subscription, came from history or not at all.
+        # What was published before the link, or the subscription, came by a replay or not at all.
         began = max(reader.since, reader.link.up_since if reader.link is not None else 0.0) + TOLD_S
         if all(
             len(stream.payloads[at]) > limit or stream.times[at] < began

@@ -33,7 +33,7 @@ def matches(name: str, topic: str) -> bool:
 class Stream:
     """One creation of a topic: what its host ordered, and how it ended.
 
-    Up to ``dropped`` the history of its host does not hold it any more; what is ``unkept`` was too
+    The host's replay buffer has dropped messages up to ``dropped``; those in ``unkept`` were too
     large for it. ``heralded`` has the nodes that the news of its creation should reach at once, and
     on what; ``told`` those that the news of an orderly end should reach.
     """
@@ -68,27 +68,27 @@ class Stream:
         return not connection.disturbed or connection.disturbed_at >= following.created + TOLD_S
 
     def drop(self, last: int, now: float) -> None:
-        """The host's history holds nothing up to here any more."""
+        """The host's replay buffer drops its messages up to this one."""
         self.dropped = last
         self.drops.append((now, last))
 
     def is_lost(self, sequence: int) -> bool:
-        """Whether history could not help who lacked this message."""
+        """Whether the replay buffer could not replay this message."""
         return sequence <= self.dropped or sequence in self.unkept
 
     def asked_and_lost(self, moment: float, before: int) -> int:
-        """How many below ``before``, older than a moment, history held then and does not now."""
+        """How many below ``before``, older than a moment, the buffer held then and has dropped."""
         older = bisect_left(self.times, moment)
         return max(0, min(self.dropped, older, before - 1) - self._gone_at(moment))
 
     def held_at(self, moment: float) -> int:
-        """How many its history held at a moment."""
+        """How many messages the replay buffer held at a moment."""
         if self.ended and self.ended_at < moment:
             return 0
         return max(0, bisect_left(self.times, moment) - self._gone_at(moment))
 
     def _gone_at(self, moment: float) -> int:
-        """Up to where history held nothing any more at a moment."""
+        """The last message that the replay buffer had dropped at a moment."""
         at = bisect_left(self.drops, (moment, 0))
         return self.drops[at - 1][1] if at else 0
 

@@ -122,7 +122,7 @@ class Node(Driver):
             drop(topic)
 
         # The oracle sees each message at the moment when it gets its place in the order, and when
-        # history drops it.
+        # the replay buffer drops it.
         self.core.hosting.publish = publish  # type: ignore[method-assign]
         self.core.hosting.publish_across = publish_together  # type: ignore[method-assign]
         self.core.replay._drop_oldest = drop_oldest  # type: ignore[method-assign]

@@ -9,7 +9,7 @@ import pytest
 
 from spot.config import Config
 from spot.core.link import Link
-from spot.core.relay.offers import Offers
+from spot.core.relay.offered_nodes import Offers
 from spot.core.relay.relay import ActiveRelay
 from spot.core.relay.state import RelayedTopic
 from spot.core.topics.announced import RemoteTopic
@@ -105,11 +105,11 @@ def numbers_anew(node: Node) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (gives_up_what_it_dropped, "which history held|says missed"),
+        (gives_up_what_it_dropped, "which the buffer held|says missed"),
         (says_another_host, "protocol|knows |never published"),
         (drops_publishes, "does not know what"),
         (forwards_twice, "orders |does not know what"),
-        (numbers_anew, "which history held|says missed|up to"),
+        (numbers_anew, "which the buffer held|says missed|up to"),
     ],
 )
 def test_a_wrong_relay_is_found(wrong: Callable[[Node], None], said: str) -> None:

@@ -139,7 +139,7 @@ def test_topic_that_begins_after_a_subscription_comes_from_its_first_message() -
         (2.2, "publish", ("host", "t", 100, 0)),
     ]
     assert newest_of_a_topic(actions) == 100
-    with pytest.raises(Violation, match="which history held"):
+    with pytest.raises(Violation, match="which the buffer held"):
         newest_of_a_topic(actions, forgets_what_was_announced)
 
 
@@ -561,10 +561,10 @@ def dies_of_a_stranger(node: Node) -> None:
         (settles_what_it_did_not_order, "never restarted"),
         (hides_a_restart, "publishes to REMOTE topics were lost"),
         (replays_twice, "comes twice"),
-        (replay_skips_one, "which history held"),
-        (goes_live_without_replay, "which history held"),
-        (replay_drops_the_tail, "which history held|up to"),
-        (live_overtakes_replay, "which history held"),
+        (replay_skips_one, "which the buffer held"),
+        (goes_live_without_replay, "which the buffer held"),
+        (replay_drops_the_tail, "which the buffer held|up to"),
+        (live_overtakes_replay, "which the buffer held"),
         (never_replays, "has something waiting"),
         (counts_one_too_few, "says missed"),
         (drops_what_is_needed, "on a link that was up"),

@@ -7,13 +7,13 @@ from spot.core.data.ingress import Ingress
 from spot.core.data.receive import Receiver
 from spot.core.data.remote_publishing import RemotePublishing
 from spot.core.link import Link
-from spot.core.membership.announcer import Announcer
 from spot.core.membership.barriers import Barriers
 from spot.core.membership.dials import Dials
 from spot.core.membership.failover import Failover
 from spot.core.membership.heartbeats import Heartbeats
 from spot.core.membership.links import GONE_REPLACED, Links
 from spot.core.membership.lost_hosts import LostHosts
+from spot.core.membership.own_announcements import Announcer
 from spot.core.relay.followers import Followers
 from spot.core.relay.relay import Relay
 from spot.core.relay.reroute import Reroute

@@ -8,9 +8,9 @@ from spot.core.context import NodeContext
 from spot.core.data.inbox import Inbox, Notice
 from spot.core.topics.announced import Announced, RemoteTopic
 from spot.core.topics.interest import Subscriptions
-from spot.core.topics.listening import Listening
 from spot.core.topics.paths import Paths
 from spot.core.topics.registry import Registry
+from spot.core.topics.topic_sources import Listening
 from spot.message import Event
 
 

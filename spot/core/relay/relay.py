@@ -11,7 +11,7 @@ from typing import Protocol
 
 from spot.core.link import Link
 from spot.core.relay.forwarding import PublishForwarding
-from spot.core.relay.offers import Offers
+from spot.core.relay.offered_nodes import Offers
 from spot.core.relay.state import RelayedTopic, RelayState
 from spot.core.relay.streams import RelayedStreams
 from spot.core.topics.announced import RemoteTopic

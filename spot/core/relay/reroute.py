@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spot.core.data.remote_publishing import RemotePublishing
-from spot.core.relay.follow import Follow
+from spot.core.relay.following import Follow
 from spot.core.relay.relay import Relay
 from spot.core.topics.announced import Announced, Path
 from spot.core.topics.paths import Paths

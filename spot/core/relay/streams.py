@@ -7,11 +7,11 @@ the relay do. If a peer lacks messages that the buffer does not hold, the relay 
 from __future__ import annotations
 
 from spot.core.context import NodeContext
-from spot.core.data.feeds import Feeds
 from spot.core.data.hosting import Hosting
 from spot.core.data.replay import Replay
+from spot.core.data.subscriber_feeds import Feeds
 from spot.core.relay.fetch import Fetch, FetchUpstream
-from spot.core.relay.follow import Follow, first_wish
+from spot.core.relay.following import Follow, first_wish
 from spot.core.relay.state import RelayedTopic, RelayState
 from spot.core.topics.announced import RemoteTopic
 from spot.core.topics.hosted_topic import Subscriber

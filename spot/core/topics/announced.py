@@ -5,7 +5,7 @@ from __future__ import annotations
 from spot.core.effects import Effects
 from spot.core.link import Link
 from spot.core.topics.position import Position
-from spot.core.topics.requests import Requests
+from spot.core.topics.subscription_requests import Requests
 from spot.core.wire.greeting import Incarnation
 
 

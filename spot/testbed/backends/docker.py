@@ -155,6 +155,11 @@ class DockerBackend:
         with _told():
             self._container(run, node).update(cpu_period=CPU_PERIOD_US, cpu_quota=quota)
 
+    def cpu_share(self, run: Run, node: str) -> float | None:
+        """As the engine has it."""
+        quota = self._attributes(run, node)["HostConfig"].get("CpuQuota") or 0
+        return quota / CPU_PERIOD_US if quota > 0 else None
+
     def times_held_back(self, run: Run, node: str) -> int:
         """As the engine counts it."""
         with _told():

@@ -117,6 +117,10 @@ class ProcessBackend:
         """Raises ClusterError: it would need a control group, and so root."""
         raise ClusterError("processes can't be given a quota of processor time: take containers")
 
+    def cpu_share(self, run: Run, node: str) -> float | None:
+        """There is no limit."""
+        return None
+
     def times_held_back(self, run: Run, node: str) -> int:
         """There is no limit."""
         return 0

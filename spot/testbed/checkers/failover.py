@@ -1,4 +1,4 @@
-"""failover: a route with backups goes over to the next host without a call."""
+"""failover: a route with backups switches to the next host without a call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from spot.testbed.checkers.outages import (
     link_events,
     touched,
 )
-from spot.testbed.evidence import Evidence, FaultWindow, Finding
+from spot.testbed.evidence import Evidence, FaultWindow
+from spot.testbed.verdict import Finding
 
 __all__ = ["failover"]
 
@@ -44,7 +45,7 @@ class RouteWithBackups(NamedTuple):
 def failover(evidence: Evidence) -> Finding:
     """Whether the next host took over when the current one was lost, in its time, and only then.
 
-    That no message comes twice is no-duplicate's.
+    no-duplicate judges whether a message comes twice.
     """
     account = account_of(evidence)
     wrongs = Wrongs()

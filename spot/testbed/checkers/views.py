@@ -1,4 +1,4 @@
-"""The views that nodes recorded: whom each said that it reaches, and when."""
+"""The views that nodes recorded: the nodes that each reached, and when."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class LimitDataToxic(Toxic):
     bytes: int = 0
 
     async def pipe(self, queue: ToxicQueue) -> None:
-        """See ``Toxic``."""
+        """Forwards bytes up to the limit, then returns."""
         while (chunk := await queue.head()) is not None:
             left = self.bytes - queue.passed_bytes
             if left > 0:

@@ -15,6 +15,10 @@ node was idle, the publishing thread flushes at once. Shortly after a flush (see
 publish_buffers.py) it leaves that to the next publish after it, or to the I/O thread, which is
 armed for it. So a single message goes out at once, and batches grow as the rate does.
 
+Other threads of a node: one for each name that is being looked up (resolver.py); one that closes
+the node if a signal handler called ``close`` (node.py); in spot.aio, one for each call that waits.
+One thread in each process answers who may connect (transport/zap.py).
+
 What a thread does with the core and the socket while it has the lock stands in event_loop.py.
 """
 

@@ -12,8 +12,8 @@ from spot.core.link import Link
 from spot.core.relay.state import RelayState, Wish
 from spot.core.topics.announced import Announced, RemoteTopic
 from spot.core.topics.interest import Subscriptions
-from spot.core.topics.listening import Listening
 from spot.core.topics.registry import Registry
+from spot.core.topics.topic_sources import Listening
 from spot.core.wire import codec
 
 

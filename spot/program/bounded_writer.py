@@ -1,8 +1,8 @@
 """Writes to a file descriptor that may take nothing, and makes nobody wait for it.
 
 A write to a pipe that nobody reads, to a terminal that was stopped, or to a file system that hangs
-blocks for as long as that lasts, and can't be called off. So a thread of its own writes, out of a
-buffer that is bounded, and whoever wants to leave waits for it only so long.
+blocks for as long as that lasts, and can't be called off. So a thread of its own writes, from a
+bounded buffer, and a program that ends waits for that thread only so long.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ RETRY_MS = 100
 class Outlet:
     """A bounded buffer of lines before ``fd``, and the thread that empties it.
 
-    ``bytes_max``: how much waits at most; what does not fit is refused. ``owns``: whether ``fd`` is
-    closed at the end. All methods may be called from any thread, and none of them blocks, but for
-    ``drain`` and ``close``.
+    ``bytes_max``: how much waits at most; what does not fit is refused. ``encoding``: of the bytes
+    that are written; characters that it lacks are escaped. ``fd`` is closed at the end. Any thread
+    may call any method. Only ``drain`` and ``close`` wait.
     """
 
-    def __init__(self, fd: int, bytes_max: int, *, owns: bool = True) -> None:
+    def __init__(self, fd: int, bytes_max: int, *, encoding: str = "utf-8") -> None:
         self._fd = fd
         self._bytes_max = bytes_max
-        self._owns = owns
+        self._encoding = encoding
         self._changed = threading.Condition()
         self._blocks: deque[memoryview] = deque()
         self._size = 0
@@ -47,11 +47,10 @@ class Outlet:
 
         Raises OSError when an earlier write has failed.
         """
-        data = "".join(lines).encode("utf-8", "backslashreplace")
-        if self._put(data):
+        if self._put("".join(lines)):
             return len(lines)
         for number, line in enumerate(lines):
-            if not self._put(line.encode("utf-8", "backslashreplace")):
+            if not self._put(line):
                 return number
         return len(lines)
 
@@ -71,8 +70,7 @@ class Outlet:
             error = self._error
         if not left:
             self._thread.join()
-            if self._owns:
-                os.close(self._fd)
+            os.close(self._fd)
         if error is not None:
             raise error
         return left
@@ -88,7 +86,8 @@ class Outlet:
     def _wait(self, timeout: float) -> None:
         self._changed.wait_for(lambda: not self._blocks or self._error, timeout)
 
-    def _put(self, data: bytes) -> bool:
+    def _put(self, text: str) -> bool:
+        data = text.encode(self._encoding, "backslashreplace")
         with self._changed:
             if self._error is not None:
                 raise self._error

@@ -1,6 +1,11 @@
-"""The topics that peers subscribe to here, and the message from which each peer gets a topic.
+"""Which messages a subscriber gets: what peers subscribe to here, and where their streams begin.
 
-A peer that wants a topic is *fed*: live, or from the replay buffer while it catches up.
+A peer gets a topic that this node hosts if a subscription of the peer matches the topic's name
+(interest.py), or if it asked for the topic by its number. It is *fed* from a position on: live
+(hosting.py), or from the replay buffer while it catches up (replay.py).
+
+This node's own subscriptions get its own topics by local_subscriptions.py, and the topics of other
+nodes by receive.py.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from spot.core.relay.relay import Relay
 from spot.core.relay.reroute import Reroute
 from spot.core.topics.announced import Announced, Path, RemoteTopic
 from spot.core.topics.interest import Subscriptions
-from spot.core.topics.listening import Listening
 from spot.core.topics.paths import Paths
 from spot.core.topics.registry import Registry
+from spot.core.topics.topic_sources import Listening
 from spot.core.wire import codec
 from spot.core.wire.codec import NodeEntry, ProtocolError, TopicEntry
 from spot.core.wire.greeting import Incarnation

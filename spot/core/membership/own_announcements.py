@@ -11,7 +11,7 @@ from spot.core.data.local_subscriptions import LocalSubscriptions
 from spot.core.link import Link
 from spot.core.membership.failover import Failover
 from spot.core.membership.links import Links
-from spot.core.relay.follow import Follow
+from spot.core.relay.following import Follow
 from spot.core.topics.announced import Announced, RemoteTopic
 from spot.core.topics.hosted_topic import HostedTopic, Subscriber
 from spot.core.topics.interest import Subscriptions
