@@ -36,7 +36,7 @@ class Path:
 
     @property
     def hops(self) -> int:
-        """How many relays stand between. The link to the node itself has none."""
+        """How many relays are on the path. The link to the node itself has none."""
         return len(self.relays)
 
 

@@ -75,7 +75,8 @@ class Upstream(Protocol):
     """Where a relay gets the messages of a topic that its replay buffer does not hold."""
 
     def find_again(self, subscriber: Subscriber, at: int, after: Chunk | None) -> Chunk | None:
-        """The batch with a sequence, if the host has sent it again; else it is asked for.
+        """The batch with a sequence, if the source has sent it again. Otherwise the relay asks for
+        it.
 
         ``after`` is the next batch that the replay buffer holds.
         """

@@ -103,7 +103,7 @@ class Patterns:
         return True
 
     def matches(self, topic: str) -> bool:
-        """Whether any of them matches the topic."""
+        """Whether any of the patterns matches the topic."""
         size = len(topic)
         for (before, behind), table in self._tables.items():
             group = table.get((topic[:before], topic[size - behind :]))
@@ -114,7 +114,7 @@ class Patterns:
         return False
 
     def matching(self, topic: str) -> list[str]:
-        """All that match the topic."""
+        """All patterns that match the topic."""
         size = len(topic)
         found: list[str] = []
         for (before, behind), table in self._tables.items():
@@ -125,8 +125,8 @@ class Patterns:
 
 
 def may_overlap(one: str, other: str) -> bool:
-    """Whether a topic may match both patterns, by what stands before their first ``*`` and behind
-    their last. What stands between may forbid it all the same.
+    """Whether a topic may match both patterns, judged by what stands before their first ``*`` and
+    after their last. What stands between may still forbid it.
     """
     a, b = Pattern(one), Pattern(other)
     heads = a.head.startswith(b.head) or b.head.startswith(a.head)
@@ -135,7 +135,7 @@ def may_overlap(one: str, other: str) -> bool:
 
 
 def _likely(group: Group, topic: str) -> list[Pattern]:
-    """Those of a group whose longest piece stands in the topic."""
+    """The patterns of a group whose longest piece stands in the topic."""
     found: list[Pattern] = []
     for length, pieces in group.items():
         starts = len(topic) - length + 1

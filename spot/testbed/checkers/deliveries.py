@@ -248,9 +248,9 @@ def without_quorum(account: Account, host: str) -> list[Span]:
 
 
 def _before_first_met(account: Account, node: str, host: str, topic: str) -> Iterator[Span]:
-    """What a host published before it first heard of a pattern: such a subscription begins live.
+    """The times before a host first heard of a pattern. A pattern begins with new messages.
 
-    One by the topic's name begins with the first message, as far as the buffer holds it.
+    A subscription to the topic's name begins with the first message that the buffer holds.
     """
     if node == host:
         return
