@@ -316,19 +316,20 @@ class Node(Driver):
             buffer.payloads += own
             buffer.dirty = True
             self.buffers.dirty.append(buffer)
-        order = traffic.publish_together
+        hosting = self.core.hosting
+        order = hosting.publish_across
 
         def checked(topics: Sequence[HostedTopic], payloads: Sequence[bytes]) -> int:
             room = order(topics, payloads)
-            if room > min(map(traffic.room, topics)):
+            if room > min(map(hosting.room, topics)):
                 raise self.oracle.fail(self.name, f"says there is room for {room} more")
             return room
 
-        traffic.publish_together = checked  # type: ignore[method-assign]
+        hosting.publish_across = checked  # type: ignore[method-assign]
         try:
             self.loop.flush()
         finally:
-            traffic.publish_together = order  # type: ignore[method-assign]
+            hosting.publish_across = order  # type: ignore[method-assign]
         self.oracle.check_queues(self)
 
     def _buffer(self, topic: str) -> PublishBuffer:
