@@ -1,6 +1,6 @@
-"""The node program, ``spot node``: an example of the library that is also its node under test.
+"""The node program, ``spot node``: an example of the library, and the node that the testbed tests.
 
-Each file is one thing an application does with a node:
+Each file does one thing that an application does with a node:
 
 - ``settings``: what to do, from ``SPOT_*`` variables
 - ``run``: makes the node, starts the rest, leaves on a signal

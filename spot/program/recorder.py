@@ -34,13 +34,13 @@ log = logging.getLogger(__name__)
 JOURNAL_VERSION = 1
 FLUSH_INTERVAL_S = 0.1
 BUFFER_BYTES_MAX = 16 << 20
-"""What waits for a file that takes nothing; more is lost."""
+"""Bytes that wait for a file that takes nothing. More is lost."""
 CLOSE_TIMEOUT_S = 2.0
-"""How long ``close`` waits for such a file."""
+"""Seconds that ``close`` waits for such a file."""
 RECENT_MAX = 16
 EVENT_FIELDS = ("node", "endpoint", "topics", "reason", "delay", "count")
 NOT_RECENT = ("start", "stop", "publish_error")
-"""Long ones, and those that may be many."""
+"""Kinds of records that are long, or that may be many."""
 
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -55,12 +55,12 @@ class Recorder:
 
     ``journal`` is a path, ``-`` for standard output, or ``none``. Opening it raises OSError.
     ``run`` must be running in a thread, or nothing is written before ``close``.
-    ``buffer_bytes_max``: how much waits for a file that takes nothing.
+    ``buffer_bytes_max``: how many bytes may wait for a file that takes nothing.
     """
 
     def __init__(self, journal: str, *, buffer_bytes_max: int = BUFFER_BYTES_MAX) -> None:
         self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT_MAX)
-        """The newest records, but for those of single messages."""
+        """The newest records, except those of single messages."""
         self._lines: list[str] = []
         self._lock = threading.Lock()
         if journal == JOURNAL_STDOUT:
@@ -74,9 +74,9 @@ class Recorder:
             _end_cut_line(fd)
         self._outlet = Outlet(fd, buffer_bytes_max)
         self._lost = 0
-        """Records that had no room, and of which the file does not tell yet."""
+        """Records that had no room, and that the file does not report yet."""
         self._lost_before = 0
-        """Those of which it does."""
+        """Records that had no room, and that the file reports."""
 
     def record(self, kind: str, at: float | None = None, **fields: Any) -> None:
         """One record of any kind. ``at`` is ``time.monotonic()`` seconds, default now."""
@@ -114,13 +114,13 @@ class Recorder:
         )
 
     def host_unreachable(self, error: SpotError) -> None:
-        """EHOSTUNREACH that ``recv`` raised just now."""
+        """HostUnreachable that ``recv`` raised just now."""
         self.record(
             "host_unreachable", node=error.node, topics=list(error.topics), reason=error.reason
         )
 
     def event(self, event: Event) -> None:
-        """An event of the library, with those of its fields that say something."""
+        """An event of the library, with those of its fields that are set."""
         said = {name: getattr(event, name) for name in EVENT_FIELDS}
         view = event.view
         if view is not None:
@@ -147,13 +147,13 @@ class Recorder:
 
     def _hand_over(self) -> None:
         with self._lock:
-            # Copy, then delete what was copied: records are appended meanwhile.
+            # Copies, then deletes what was copied, because records are appended meanwhile.
             lines = self._lines[:]
             del self._lines[: len(lines)]
             if self._lost and self._outlet.put([_lost_line(self._lost)]):
                 self._lost_before += self._lost
                 self._lost = 0
-            # Nothing stands behind a hole before the record that tells of it.
+            # After a hole, the record that reports it must come first.
             taken = 0 if self._lost else self._outlet.put(lines)
             if taken < len(lines) and not self._lost:
                 log.warning("the journal is not written as fast as it is made: records are lost")
@@ -162,8 +162,8 @@ class Recorder:
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> int:
         """Writes the rest and closes the file; waits up to ``timeout`` seconds for that.
 
-        Returns how many records did not reach the file since it was opened, at most. Raises
-        OSError when the file can't be written.
+        Returns the most records that may have missed the file since it was opened. Raises OSError
+        when the file can't be written.
         """
         try:
             self._hand_over()
@@ -183,7 +183,7 @@ def _standard_output() -> int:
 
 
 def _end_cut_line(fd: int) -> None:
-    # A killed incarnation may have left half a line: the next one must not continue it.
+    # A killed incarnation may have left half a line. The next one must not continue it.
     size = os.fstat(fd).st_size
     if size and os.pread(fd, 1, size - 1) != b"\n":
         os.write(fd, b"\n")

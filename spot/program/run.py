@@ -1,4 +1,4 @@
-"""One node, from its settings until a signal ends it."""
+"""Runs one node, from its settings until a signal ends it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ log = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SYNC_ATTEMPT_S = 5.0
-"""How long one try to synchronise waits; the next follows at once."""
+"""Seconds that one attempt to synchronise waits. The next attempt follows at once."""
 THREADS_END_S = 2.0
 
 
 def run(settings: ProgramSettings) -> int:
     """Runs a node until SIGTERM or Ctrl-C. Returns the exit code: 0, or 1 after a failure.
 
-    To be called from the main thread, with the process to itself: it blocks both signals in all
-    threads and waits for them here, so that no call of the library is ever interrupted, and so
-    that they also reach a program that is process 1 of a container.
+    Call it from the main thread, in a process of its own. It blocks both signals in all threads and
+    waits for them here. So no call of the library is ever interrupted, and the signals also reach a
+    program that is process 1 of a container.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     stderr = start_logging(settings.config.log_level, settings.log_format)
@@ -48,7 +48,7 @@ def run(settings: ProgramSettings) -> int:
         with ExitStack() as stack:
             return NodeProgram(settings, stack, complain).run_until_signal()
     except (SpotError, OSError) as error:
-        # A port in use, a file that can't be opened: no fault of the program, so no traceback.
+        # For a port in use or a file that can't be opened, a traceback would not help the user.
         complain(str(error))
     finally:
         stderr.close()
@@ -56,7 +56,7 @@ def run(settings: ProgramSettings) -> int:
 
 
 class NodeProgram:
-    """A node with its traffic, journal and health. Everything it opens is left to ``stack``.
+    """A node with its traffic, journal and health. ``stack`` closes everything that it opens.
 
     ``complain`` tells the user what went wrong, and returns at once.
     """
@@ -74,7 +74,7 @@ class NodeProgram:
         self._threads: list[threading.Thread] = []
         self._recorder = Recorder(settings.journal)
         stack.callback(self._close_recorder)
-        # Peers are added once somebody listens to the events, so that the journal has every dial.
+        # Peers are added once a thread listens to the events, so that the journal has every dial.
         self._node = Spot(settings.config.with_settings(cluster=()))
         stack.callback(self._leave)
         self._traffic = Traffic(self._node, self._recorder, settings)
@@ -167,7 +167,7 @@ class NodeProgram:
             return
 
     def _synchronise_once(self) -> list[str]:
-        """Who has answered. Raises TimedOut when somebody has not."""
+        """Which peers have answered. Raises TimedOut when one of them has not."""
         try:
             answers = sorted(self._node.cluster_sync(timeout=SYNC_ATTEMPT_S))
         except TimedOut as error:

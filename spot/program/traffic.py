@@ -1,6 +1,6 @@
 """Publishes numbered messages at a rate, to the node's own topics and to those of other nodes.
 
-A counter is never used twice, not even when its publish raised: payload.py says what for.
+A counter is never used twice, not even when its publish raised. payload.py says why.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["Traffic", "publish_numbered"]
 
 NAP_MIN_S = 0.001
-"""A shorter wait costs more than it spreads: at higher rates messages leave in small bursts."""
+"""Seconds. Shorter waits cost more than they gain: high rates send messages in small bursts."""
 IDLE_S = 0.05
-"""A publisher without topics looks so often whether it has been given one."""
+"""Seconds between two looks of a publisher without topics for a topic to publish to."""
 BEHIND_MAX_S = 1.0
-"""A publisher held up for longer goes on from now, rather than send all it owes at once."""
+"""Seconds. A publisher that is later than this goes on from now, instead of catching up at once."""
 
 
 class Traffic:
@@ -39,7 +39,7 @@ class Traffic:
         self._recorder = recorder
         self._settings = settings
         self.incarnation = f"{time.time_ns():x}"
-        """What payloads say beside the node's id: it keeps counters of two incarnations apart."""
+        """Names the incarnation in payloads, to keep the counters of two incarnations apart."""
         self._own = list(settings.config.topics)
         self._remote = [topic for topic in settings.publish if topic not in self._own]
         self._quiet = threading.Event()
@@ -68,7 +68,7 @@ class Traffic:
             self._own.remove(topic)
 
     def quiet(self, timeout: float) -> bool:
-        """Publishes no more. Whether every publish under way has returned within ``timeout`` s."""
+        """Ends publishing. Returns whether all current publishes have returned in ``timeout`` s."""
         self._quiet.set()
         until = time.monotonic() + timeout
         for publishing in (self._publishing_own, self._publishing_remote):
@@ -101,8 +101,8 @@ def publish_numbered(
 ) -> None:
     """Publishes to each topic ``rate`` times a second (more than 0) until ``stopped`` is set.
 
-    ``topics`` may change meanwhile. An error of SPOT is recorded, and the next message tried when
-    its time comes. ``publisher``: what payloads name as theirs; None: they name none.
+    ``topics`` may change meanwhile. An error of SPOT is recorded, and the next message is tried
+    when its time comes. ``publisher``: the publisher that payloads name. None: they name none.
     """
     counter = 0
     due = time.monotonic()
