@@ -38,8 +38,8 @@ class Spot:
     in a forked child, every call raises Closed. ``fileno`` is missing: the event loop uses it.
 
     A call may be cancelled, by ``asyncio.timeout`` for example. It has ended when it raises
-    CancelledError, and does nothing more. Each call says what it has done by then. A task that is
-    cancelled before it begins to run does nothing.
+    CancelledError, and does nothing more. The description of each call says what has been done by
+    then. A task that is cancelled before it begins to run does nothing.
 
     The constructor binds endpoints, adds peers, and makes topics and subscriptions, as that of
     spot.Spot does. A node is an asynchronous context manager, whose end closes it.
@@ -607,12 +607,13 @@ class Spot:
             timeout: Seconds to wait. Default 1. None: as long as it takes. 0: don't wait.
 
         Returns:
-            The topics of each peer, with those that it relays, by its endpoint as it was added; by
-            its node id, if the peer has dialled this node without being added.
+            The topics of each peer, including those that it relays. A key is the peer's endpoint as
+            it was added, or its node id if it dialled this node without being added.
 
         Raises:
             TimedOut: A peer had not answered when ``timeout`` was over. ``answers`` holds the
-                topics of those that had, and ``missing`` the others. The node goes on trying.
+                topics of the peers that answered, and ``missing`` names the other peers. The node
+                goes on trying.
             InvalidArgument: ``timeout`` is negative or not a number.
         """
         return await _in_thread(self._node, self._node.cluster_sync, timeout)

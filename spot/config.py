@@ -224,7 +224,7 @@ def scalar_text(name: str, value: object, read: Callable[[str], object]) -> str:
 
 
 def join_list(name: str, items: Iterable[str]) -> str:
-    """The items with commas between them: ``split_list`` makes the same items of it.
+    """The items joined by commas. ``split_list`` turns the text into the same items again.
 
     Raises InvalidArgument, which names the setting and the item, for one that would be read back as
     another, as several, or as none.

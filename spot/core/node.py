@@ -380,7 +380,7 @@ class NodeCore:
     # The application
 
     def take(self) -> Item | None:
-        """The next item of the inbox, for the application. Call ``taken`` when that has it."""
+        """The next item of the inbox. Call ``taken`` when the application has it."""
         item = self.inbox.take()
         if item is not None and not isinstance(item, Notice):
             self.counters.recv_msgs += item.count - item.skip

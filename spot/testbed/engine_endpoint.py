@@ -22,7 +22,7 @@ __all__ = ["EngineEndpoint"]
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_CONTEXT = "default"
 VARIABLES = ("DOCKER_HOST", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
-"""What says where an engine is, and how to speak to it."""
+"""The variables that say where an engine is, and how to speak to it."""
 
 
 @dataclass(frozen=True)

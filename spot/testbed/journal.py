@@ -73,7 +73,7 @@ class BadJournal(ClusterError):
 
 
 class Record:
-    """One line of a journal. Not to be changed.
+    """One line of a journal. It must not be changed.
 
     A run may leave a million of them: names of fields are shared, and only their values are kept.
     """

@@ -185,7 +185,8 @@ class _Attempt:
                 self._stop()
 
     def evidence(self, directory: Path) -> Evidence:
-        """What the run has left; a journal that breaks its contract is trouble."""
+        """The evidence that the run has left. A journal that breaks its contract is noted as
+        trouble."""
         journals, trouble = read_journals(directory, self.scenario.topology)
         self.trouble += trouble
         return Evidence(

@@ -21,7 +21,7 @@ RUNNER_LABEL = "spot.runner"
 
 
 def labels_of(run: Run) -> dict[str, str]:
-    """What everything of this run carries."""
+    """The labels that everything of this run carries."""
     return {
         RUN_LABEL: run.run_id,
         OWNER_LABEL: _owner(),

@@ -143,7 +143,7 @@ def _removed(account: Account, node: str, peer: str) -> Iterator[Break]:
 
 
 def slowed_since(account: Account, one: str, other: str, at: float) -> float:
-    """When a fault that slows this link, and acted ``at`` that time, began; else ``at``."""
+    """The start of a fault that slows this link and acted ``at`` that time. Without one, ``at``."""
     found = at
     for window in account.faults:
         effect = window.effect
