@@ -28,8 +28,8 @@ class SubscribingCalls(Calls):
         Args:
             topic: The name of the topic.
             last: How many of the newest messages to replay first, at most: as many as the host's
-                replay buffer holds. Default 0: none. If the topic is not known yet, ``last`` holds
-                for the peers whose topics are not known yet.
+                replay buffer holds. Default 0: none. If the topic is not known yet, ``last``
+                applies to the peers that have not announced their topics yet.
 
         Raises:
             TopicNotFound: The topic is not known, and this node has no peers that could host it.

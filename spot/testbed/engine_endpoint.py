@@ -1,8 +1,8 @@
-"""Which container engine is meant: found once, for the docker SDK and for ``docker compose`` alike.
+"""Finds the container engine once, so that the docker SDK and ``docker compose`` use the same one.
 
-As the ``docker`` command finds it: ``DOCKER_HOST``, else the context that ``DOCKER_CONTEXT`` names,
-else the one that 'docker context use' has chosen, else this machine's socket. The SDK alone passes
-over a context that it can't find, and takes this machine's engine.
+It is found as by the ``docker`` command: ``DOCKER_HOST``, else the context that ``DOCKER_CONTEXT``
+names, else the one that 'docker context use' has chosen, else this machine's socket. The SDK alone
+passes over a context that it can't find, and takes this machine's engine.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ class Subnets:
 
     @property
     def size(self) -> int:
-        """How many addresses all of the networks take: a power of two, and ``start`` fits it."""
+        """How many addresses all of the networks take. It is a power of two that divides
+        ``start``."""
         return _power_of_two(self._shared_size + (self.nodes + 1) * _size(NODE_PREFIX))
 
     @property

@@ -55,8 +55,7 @@ class RemotePublishing:
     def room(self, topic: RemoteTopic) -> int:
         """How many messages can be published to a topic before their queue is full.
 
-        The topic's own messages may come by another path than the one that publishes to its host
-        take.
+        Publishes to a host may take another path than the one that the topic's messages come by.
         """
         incarnation = topic.incarnation
         outbox = self._outbox_to(topic.node, incarnation)

@@ -78,7 +78,7 @@ class Backend(Protocol):
         """The node's answer to a command (``docs/journal.md``). None: no answer in time."""
 
     def dialled(self, run: Run, node: str, peer: str) -> str | None:
-        """The endpoint at which this node dials that peer. None: it doesn't, the peer dials it."""
+        """The endpoint at which this node dials that peer. None: the peer dials this node."""
 
     def address(self, run: Run, node: str) -> str | None:
         """The endpoint at which this machine reaches the node. None: it only dials."""

@@ -377,7 +377,7 @@ def remove_run(client: docker.DockerClient, run_id: str, *, interrupted: bool = 
 
 
 def _remove_what_is_there(client: docker.DockerClient, run_id: str, deadline: float) -> bool:
-    """Returns whether something was there, so that there may be more."""
+    """Removes what it finds. Returns whether it found something: then there may be more."""
     end_nodes(client, run_id)
     with _told():
         containers = _containers(client, run_id)
