@@ -308,7 +308,7 @@ class NodeCore:
         self.liveness.lost(conn, why, now)
 
     def same(self, conn: bytes, other: bytes, now: float) -> None:
-        """A dial leads to an address to which there is a dial already."""
+        """A dial leads to an address that another dial leads to already."""
         self.peers.same(conn, other, now)
 
     def itself(self, conn: bytes, now: float) -> None:

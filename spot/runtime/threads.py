@@ -5,15 +5,15 @@ One lock guards the core and the socket. Which thread reads the socket changes:
 - A thread that waits in a call (``recv``, ``cluster_sync``, ...) reads for itself: it *leads*.
   Other threads that wait *follow*. One of them leads when the leader is done.
 - While no thread waits, the I/O thread reads. So a node answers its peers whatever the application
-  does. While a thread leads, the I/O thread sleeps: in short naps at first, and until it is woken
-  when the leader stays.
+  does. While a thread leads, the I/O thread sleeps. At first it takes short naps; if the leader
+  stays, it sleeps until it is woken.
 
 (The pattern is leader/followers: Schmidt et al., "Leader/Followers", PLoP 2000.)
 
 Publishing takes no lock for each message. A publish appends to its topic's publish buffer. If the
 node was idle, the publishing thread flushes at once. Shortly after a flush (see publish_buffers.py)
-a publish does not flush: the next publish does, or the I/O thread, which is armed for it. So a
-single message goes out at once, and batches grow with the rate.
+it leaves the flush to a later publish, or to the I/O thread, which is armed for it. So a single
+message goes out at once, and batches grow with the rate.
 
 Other threads of a node: one for each name that is being looked up (resolver.py); one that closes
 the node if a signal handler called ``close`` (node.py); in spot.aio, one for each call that waits.

@@ -133,8 +133,8 @@ class RemotePublishing:
     def doubt_lost(self, node: str) -> None:
         """If a path leads to one incarnation of a host and none to another, the other may be over.
 
-        It may also live behind relays that learn of changes late, and then gets the rest when they
-        do. An incarnation that is older than the newest known one is over.
+        The other may also live behind relays that learn of changes late. Then it gets the rest when
+        they do. An incarnation that is older than the newest known one is over.
         """
         outboxes = self.outboxes.get(node)
         if not outboxes:
