@@ -126,7 +126,7 @@ class Config:
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Config:
         """Makes settings from the environment.
 
-        A variable that is empty counts as unset. One whose name is no setting is ignored.
+        A variable that is empty counts as unset. A variable that names no setting is ignored.
 
         Args:
             environ: The variables. None (the default): ``os.environ``.

@@ -1,7 +1,7 @@
 """The journal: what a node publishes, receives and is told, as JSON lines (``docs/journal.md``).
 
 A record costs about a microsecond where it is made: one formatted string, appended to a list.
-Ten times a second the list goes to an ``Outlet``, whose thread writes to the file; ``close`` waits
+Ten times a second the list goes to an ``Outlet``, whose thread writes to the file. ``close`` waits
 for the rest. Where the file takes nothing (a pipe that nobody reads), what has no room is dropped,
 and a record of kind ``lost`` says how much.
 """

@@ -49,7 +49,7 @@ class Subnets:
 
     @classmethod
     def shipped(cls, topology: str, nodes: int) -> Subnets:
-        """Where the compose files of this topology have their networks."""
+        """The networks of this topology's compose files."""
         place = SHIPPED_ORDER.index(topology) if topology in SHIPPED_ORDER else len(SHIPPED_ORDER)
         return cls(_first_address(NETWORK) + place * SHIPPED_SIZE, nodes, variable=True)
 
