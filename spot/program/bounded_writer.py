@@ -1,6 +1,6 @@
 """Writes to a file descriptor that may take nothing, and makes nobody wait for it.
 
-A write blocks as long as a pipe has no reader, a terminal is stopped, or a file system hangs, and
+A write blocks as long as a pipe is not read, a terminal is stopped, or a file system hangs, and
 it can't be cancelled. So a thread of its own writes, from a bounded buffer, and a program that ends
 waits for that thread only so long.
 """

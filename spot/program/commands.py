@@ -1,4 +1,4 @@
-"""The commands that a running node takes over its control socket, as in ``docs/journal.md``."""
+"""The commands of a node's control socket, which ``docs/journal.md`` lists."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _WANTED = {str: "text", bool: "true or false", int: "a whole number", list: "a l
 
 
 class Commands:
-    """Executes a line of the control socket, and records it. Any thread may call it.
+    """Carries out the commands of the control socket and records them. Any thread may call it.
 
-    ``status`` gives the status document. ``synchronise`` synchronises once, records that, returns
-    which peers answered, and raises TimedOut.
+    ``status`` returns the status document. ``synchronise`` synchronises once, records that, and
+    returns the nodes that answered. It may raise TimedOut.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Commands:
         self._synchronise = synchronise
 
     def answer(self, line: bytes) -> dict[str, Any]:
-        """The answer to one line: the status document for an empty line, else the result."""
+        """The answer to one line: its command's result, or the status document if it is empty."""
         if not line.strip():
             return self._status()
         try:
@@ -127,7 +127,7 @@ class Commands:
         return {}
 
     def _quiet(self) -> bool:
-        """Whether all accepted messages have arrived at the peers that are connected."""
+        """Whether all accepted messages have arrived at the connected peers."""
         if not self._traffic.quiet(QUIET_S):
             raise TimedOut(f"a publish has not returned within {QUIET_S:g} s; no other will begin")
         try:

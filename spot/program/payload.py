@@ -1,10 +1,10 @@
-"""Payloads that name their publisher and carry a number.
+"""Payloads that identify themselves by a counter and, in topics of other nodes, by a publisher.
 
 A payload begins with a decimal counter, which counts from 1 in each incarnation of the program. So
 a receiver can tell which messages were lost, repeated or invented without trusting SPOT's own
 sequence numbers. A payload to a topic of another node also names its publisher and the publisher's
-incarnation. Other nodes may publish there, too, and a message may arrive when its publisher has
-begun another incarnation.
+incarnation. Several nodes may publish to such a topic, and a message may arrive when its publisher
+has begun another incarnation.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Publisher(NamedTuple):
     """The publisher of a message to a topic of another node."""
 
     incarnation: str
-    """The id of this incarnation of the program: letters and digits."""
+    """Identifies one incarnation of the program, by letters and digits."""
     node: str
 
 
 def numbered_payload(counter: int, size: int, publisher: Publisher | None = None) -> bytes:
-    """The counter, a space, and dots up to ``size`` bytes. The counter alone if more don't fit.
+    """The counter, a space, and dots up to ``size`` bytes, or the counter alone if that is longer.
 
     With a publisher: counter, ``@``, incarnation, ``@``, node and a space, even if that is larger
     than ``size``.
@@ -45,7 +45,7 @@ def counter_of(data: bytes) -> int | None:
 
 
 def publisher_of(data: bytes) -> Publisher | None:
-    """The publisher that a payload names beside its counter. None: it names none."""
+    """The publisher that a payload names after its counter. None: it names none."""
     if b"@" not in data[: _DIGITS_MAX + 1]:  # nearly all payloads
         return None
     head, space, _ = data[: _DIGITS_MAX + _INCARNATION_BYTES_MAX + _NAME_BYTES_MAX + 3].partition(

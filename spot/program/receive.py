@@ -1,4 +1,4 @@
-"""Receives what the cluster sends: messages, lost hosts, events."""
+"""Receives messages, notices of lost hosts, and events, and records them."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class Arrival(NamedTuple):
     epoch: int | None
     host: str
     source: Published | None
-    """Its publisher's life and topic. None: not found, or the message has no counter."""
+    """Its publisher's incarnation and topic. None: not found, or the message has no counter."""
 
 
 class Stream:
@@ -250,11 +250,11 @@ class Account:
         counter: int | None,
         at: float,
     ) -> Published | None:
-        """Of a message published from elsewhere: of the incarnation that it tells.
+        """The incarnation that published a message to another node's topic, as the message tells.
 
-        For a message that tells none, times and counters decide. Counters begin at 1 in each of the
-        publisher's incarnations. It is the incarnation of the message before it if this one follows
-        right on it; else the newest that had published this counter by then.
+        If the message tells none, times and counters decide. Counters begin at 1 in each of the
+        publisher's incarnations. If this message directly follows the one before it, the two have
+        the same incarnation. Else it is the newest that had published this counter by then.
         """
         if incarnation is not None:
             for span in self.spans.get(publisher, []):

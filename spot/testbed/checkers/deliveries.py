@@ -248,10 +248,9 @@ def without_quorum(account: Account, host: str) -> list[Span]:
 
 
 def _before_first_met(account: Account, node: str, host: str, topic: str) -> Iterator[Span]:
-    """The time before a host first heard of a pattern. The subscription gets nothing that was
-    published then, as it begins live.
+    """The times before a host first heard of a pattern. A pattern begins with new messages.
 
-    A subscription by the topic's name begins with the first message, as far as the buffer holds it.
+    A subscription to the topic's name begins with the first message that the buffer holds.
     """
     if node == host:
         return

@@ -150,7 +150,7 @@ def _serves(
 
 
 def _judge_turns(account: Account, route: RouteWithBackups, wrongs: Wrongs) -> None:
-    """A host is kept for as long as it lives."""
+    """A subscription keeps its host for as long as the host runs."""
     for (_, before), (at, host) in zip(route.turns, route.turns[1:], strict=False):
         events = [
             record

@@ -1,4 +1,4 @@
-"""no-false-alarm: a peer that lives and can be reached is not called lost."""
+"""no-false-alarm: a peer that runs and can be reached is not called lost."""
 
 from __future__ import annotations
 
