@@ -226,8 +226,8 @@ def scalar_text(name: str, value: object, read: Callable[[str], object]) -> str:
 def join_list(name: str, items: Iterable[str]) -> str:
     """The items joined by commas. ``split_list`` turns the text into the same items again.
 
-    Raises InvalidArgument, which names the setting and the item, for one that would be read back as
-    another, as several, or as none.
+    Raises InvalidArgument, which names the setting and the item, for an item that would not be read
+    back as itself.
     """
     items = tuple(items)
     for item in items:

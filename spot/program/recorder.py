@@ -76,7 +76,7 @@ class Recorder:
         self._lost = 0
         """The number of records without room that the file does not tell yet."""
         self._lost_before = 0
-        """The number of those that the file tells already."""
+        """The number of records without room that the file tells already."""
 
     def record(self, kind: str, at: float | None = None, **fields: Any) -> None:
         """Records anything. ``at`` is ``time.monotonic()`` seconds, default now."""

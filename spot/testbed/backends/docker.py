@@ -391,8 +391,9 @@ def _remove_what_is_there(client: docker.DockerClient, run_id: str, deadline: fl
 def _remove_network(client: docker.DockerClient, network: Network, deadline: float) -> None:
     """Removes a network, unless a container is in it yet.
 
-    The engine may be making that one, or have removed it and not yet released its endpoint; an
-    endpoint that it forgot is taken out by force. Raises APIError if one stays until ``deadline``.
+    The engine may still be making that container, or may have removed it and not yet released its
+    endpoint. If the engine forgot an endpoint, it is removed by force. Raises APIError if one stays
+    until ``deadline``.
     """
     try:
         with _gone_already():
