@@ -17,7 +17,8 @@ class CalledOff(BaseException):
 
 
 class Caller:
-    """The task that waits for a call in another thread. It may go before the call has ended."""
+    """The task that waits for a call in another thread. The task may be cancelled before the call
+    has ended."""
 
     __slots__ = ("has_gone",)
 

@@ -143,7 +143,7 @@ def run(
     image: str | None,
     results: Path,
 ) -> None:
-    """Run the scenarios of these NAMEs, files of your own among them, or all.
+    """Run the scenarios with these NAMEs, which may be files of your own, or all scenarios.
 
     Each leaves journals, logs, its plan and a report in results/NAME/TIME/. With --program or
     --image the nodes are yours, see docs/testing-your-own.md.

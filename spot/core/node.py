@@ -308,7 +308,7 @@ class NodeCore:
         self.liveness.lost(conn, why, now)
 
     def same(self, conn: bytes, other: bytes, now: float) -> None:
-        """A dial leads to an address to which there is a dial already."""
+        """A dial leads to an address that another dial leads to already."""
         self.peers.same(conn, other, now)
 
     def itself(self, conn: bytes, now: float) -> None:
@@ -380,7 +380,7 @@ class NodeCore:
     # The application
 
     def take(self) -> Item | None:
-        """The next item of the inbox, for the application. Call ``taken`` when that has it."""
+        """The next item of the inbox. Call ``taken`` when the application has it."""
         item = self.inbox.take()
         if item is not None and not isinstance(item, Notice):
             self.counters.recv_msgs += item.count - item.skip

@@ -1,6 +1,6 @@
-"""The node program, ``spot node``: an example of an application, and the node that tests run.
+"""The node program, ``spot node``: an example of the library, and the node that the testbed tests.
 
-Each file is one thing an application does with a node:
+Each file does one thing that an application does with a node:
 
 - ``settings``: reads its settings from ``SPOT_*`` variables
 - ``run``: makes the node, starts the rest, leaves on a signal

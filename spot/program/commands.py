@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Commands"]
 
 QUIET_S = 3.0
-"""How long ``quiet`` waits for a publish that is under way, and then for what was accepted."""
+"""Seconds that ``quiet`` waits for a publish in progress, and then for accepted messages."""
 SHOWN_BYTES_MAX = 80
 
 _PEER: Mapping[str, type] = {"peer": str, "endpoint": str}
@@ -129,7 +129,7 @@ class Commands:
     def _quiet(self) -> bool:
         """Whether all accepted messages have arrived at the connected peers."""
         if not self._traffic.quiet(QUIET_S):
-            raise TimedOut(f"a publish has not returned within {QUIET_S:g} s; none will follow it")
+            raise TimedOut(f"a publish has not returned within {QUIET_S:g} s; no other will begin")
         try:
             self._node.flush(QUIET_S)
         except TimedOut:

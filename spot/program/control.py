@@ -86,7 +86,7 @@ class ControlServer:
     def close(self) -> None:
         """Ends ``run`` and removes the socket file."""
         self._closed = True
-        # shutdown wakes the thread in accept; close alone would not.
+        # shutdown wakes the thread in accept. close alone would not.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()

@@ -23,7 +23,7 @@ def ask_status(path: str | os.PathLike[str], timeout: float = 2.0) -> dict[str, 
 
 
 def is_healthy(status: dict[str, Any]) -> bool:
-    """Whether a node does its work: it has synchronised once, and none of its threads failed.
+    """Whether a node works: it has synchronised once, and none of its threads failed.
 
     A peer that is lost later doesn't make a node unhealthy: SPOT heals that by itself, and
     a restart of the node would not help.
@@ -56,7 +56,7 @@ def check(path: str, *, as_json: bool = False) -> int:
     status = ask_status(path)
     if status is None:
         print(
-            f"spot node: no answer at {path}: does a node run with SPOT_CONTROL={path}?",
+            f"spot node: no answer at {path}: is a node running with SPOT_CONTROL={path}?",
             file=sys.stderr,
         )
         return EXIT_NO_ANSWER

@@ -39,7 +39,7 @@ def numbered_payload(counter: int, size: int, publisher: Publisher | None = None
 
 
 def counter_of(data: bytes) -> int | None:
-    """The counter that a payload begins with. None: the payload is not a numbered one."""
+    """The counter that a payload begins with. None: the payload has no counter."""
     digits = data[:_DIGITS_MAX].split(b" ", 1)[0].split(b"@", 1)[0]
     return int(digits) if digits.isdigit() else None
 

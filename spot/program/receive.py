@@ -43,6 +43,6 @@ def receive(node: Spot, recorder: Recorder) -> None:
 
 
 def watch_events(events: Iterable[Event], recorder: Recorder) -> None:
-    """Records what happens to links, hosts and topics until the node is closed."""
+    """Records events of links, hosts and topics until the node is closed."""
     for event in events:
         recorder.event(event)

@@ -76,7 +76,7 @@ class Recorder:
         self._lost = 0
         """The number of records without room that the file does not tell yet."""
         self._lost_before = 0
-        """The number of those that the file tells already."""
+        """The number of records without room that the file tells already."""
 
     def record(self, kind: str, at: float | None = None, **fields: Any) -> None:
         """Records anything. ``at`` is ``time.monotonic()`` seconds, default now."""
@@ -147,7 +147,7 @@ class Recorder:
 
     def _hand_over(self) -> None:
         with self._lock:
-            # Copy, then delete what was copied: records are appended meanwhile.
+            # Copies, then deletes what was copied, because records are appended meanwhile.
             lines = self._lines[:]
             del self._lines[: len(lines)]
             if self._lost and self._outlet.put([_lost_line(self._lost)]):

@@ -1,4 +1,4 @@
-"""One node, from its settings until a signal ends it."""
+"""Runs one node, from its settings until a signal ends it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SYNC_ATTEMPT_S = 5.0
-"""How long one try to synchronise waits; the next follows at once."""
+"""Seconds that one attempt to synchronise waits. The next attempt follows at once."""
 THREADS_END_S = 2.0
 
 

@@ -23,8 +23,8 @@ class FaultResult:
     end_s: float | None
     proof: tuple[Proof, ...]
     detect_s: float | None
-    """From the fault until the last node that must be told was told. None: no node was told, or
-    none had to be."""
+    """From the fault until the last node that must be told was told. None: no node was told, or no
+    node had to be told."""
     recover_s: float | None
     """From the heal until a message had come over every link that the fault broke. None: it broke
     no link, or a message did not come."""

@@ -241,7 +241,7 @@ class Run:
 
     @property
     def control_directory(self) -> Path:
-        """The directory of only the nodes' control sockets: containers mount it."""
+        """The directory of the nodes' control sockets, and of nothing else. Containers mount it."""
         return (self.directory / CONTROL).resolve()
 
     def control_socket(self, node: str) -> Path:

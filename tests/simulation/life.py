@@ -1,4 +1,4 @@
-"""What the oracle remembers: of each creation of a topic, and of each run of a node's process."""
+"""The memory of the oracle: each creation of a topic, and each run of a node's process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.simulation.node import Node
 
 TOLD_S = 0.5
-"""An orderly end reaches a peer within this, over a link that nothing was done to."""
+"""An orderly end reaches a peer within this time, over a link that no fault disturbed."""
 
 
 @cache
@@ -54,7 +54,7 @@ class Stream:
         self.told: dict[Life, Connection] = {}
 
     def is_known_to(self, life: Life, following: Stream) -> bool:
-        """Whether its end must have reached a subscriber, and that another stream follows it."""
+        """Whether its end must have reached a subscriber, and whether another stream follows it."""
         connection = self.told.get(life)
         if connection is None:
             return False
@@ -102,7 +102,7 @@ class Stream:
 
 
 class Reader:
-    """What one subscription got of one topic; ``fresh`` until the first message since it began.
+    """What one subscription got of one topic. ``fresh`` until the first message since it began.
 
     It began at ``since``; one before it was ``left``. ``in_force`` says since when it is, by host.
     ``stale`` is what waited for the application when it unsubscribed and subscribed again; the
@@ -122,7 +122,7 @@ class Reader:
 
 
 class Seen:
-    """A link that is up, as events tell it, with a ``life`` of the peer."""
+    """A link that is up, as events tell it, with an incarnation of the peer (``life``)."""
 
     def __init__(
         self, link: Link | None, connection: Connection | None, since: float, life: Life | None
@@ -135,8 +135,8 @@ class Seen:
 
 
 class Wait:
-    """The backoff of one configured endpoint, as it should be; not ``strict`` where several
-    endpoints lead to one node."""
+    """The expected backoff of one configured endpoint. It is not ``strict`` where several endpoints
+    lead to one node."""
 
     def __init__(self, first: float) -> None:
         self.step = first

@@ -274,7 +274,7 @@ class Receiver:
         self._context.note_missed(position.finish(head))
 
     def forget_ends(self, node: str, names: set[str]) -> None:
-        """Other epochs may come and go before there is a path again: nobody will tell of them."""
+        """Other epochs may come and go, unnoticed here, before there is a path again."""
         for name in names:
             position = self._subscriptions.position(name, node)
             if position is not None:

@@ -55,8 +55,7 @@ class RemotePublishing:
     def room(self, topic: RemoteTopic) -> int:
         """How many messages can be published to a topic before their queue is full.
 
-        The topic's own messages may come by another path than the one that publishes to its host
-        take.
+        Publishes to a host may take another path than the one that the topic's messages come by.
         """
         incarnation = topic.incarnation
         outbox = self._outbox_to(topic.node, incarnation)
@@ -134,8 +133,8 @@ class RemotePublishing:
     def doubt_lost(self, node: str) -> None:
         """If a path leads to one incarnation of a host and none to another, the other may be over.
 
-        It may also live behind relays that learn of changes late, and then gets the rest when they
-        do. An incarnation that is older than the newest known one is over.
+        The other may also live behind relays that learn of changes late. Then it gets the rest when
+        they do. An incarnation that is older than the newest known one is over.
         """
         outboxes = self.outboxes.get(node)
         if not outboxes:

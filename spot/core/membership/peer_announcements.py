@@ -121,7 +121,7 @@ class Announcements:
         self._lost_hosts.back(node, names, now)
 
     def _forget_stale(self, path: Path, names: set[str], now: float) -> None:
-        """Topics of former paths that the node does not announce any more."""
+        """Forgets topics of former paths that the node no longer announces."""
         registry = self._registry
         node = path.node
         stale = [

@@ -124,7 +124,7 @@ class Follow:
             self.renew(topic)
 
     def ask_again(self, topic: RemoteTopic, head: int) -> None:
-        """All of a followed topic up to ``head`` was sent: what has not come is asked for again."""
+        """A followed topic was sent up to ``head``. Asks again for messages that have not come."""
         relayed = self._relayed.topics.get((topic.name, topic.node))
         position = self._subscriptions.position(topic.name, topic.node)
         lasts = []

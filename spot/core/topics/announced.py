@@ -45,8 +45,9 @@ class RemoteTopic:
 
     It outlives the link, so that a publish can say which host is lost: ``link`` is None then.
     A topic behind relays is followed ``for_here``, for subscriptions of this node, and
-    ``for_others`` behind this node. What comes before the answer to the link's INTEREST or FOLLOW
-    number ``asked`` is not for this node's subscriptions as they are now; 0 when it has come.
+    ``for_others`` behind this node. Messages that come before the answer to the link's INTEREST or
+    FOLLOW number ``asked`` are not for this node's present subscriptions. ``asked`` is 0 when the
+    answer has come.
     """
 
     __slots__ = (

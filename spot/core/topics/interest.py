@@ -50,7 +50,7 @@ class Subscriptions:
     taken from its beginning, as far as the host's replay buffer holds it; every other stream is
     taken from now on. ``newest`` says how many of the newest messages a subscription asked for
     instead. ``told`` has, by node, the subscriptions that the node knew when it announced all its
-    topics: whatever it announces later is younger than they are.
+    topics: topics that it announces later are younger than these subscriptions.
     """
 
     __slots__ = ("interest", "newest", "positions", "told", "wants")

@@ -1,12 +1,13 @@
 """Patterns, and which of many match a topic.
 
 Patterns are classified as routers classify packets by filters: Srinivasan, Suri and Varghese,
-"Packet Classification using Tuple Space Search", SIGCOMM 1999. What stands before the first ``*``
-and behind the last must be the ends of the topic; patterns whose ends have the same two lengths
-share a table, so that one look-up a table finds those that can match. So the time depends on how
-many lengths there are, and not on how many patterns. Those that have both ends in common are told
-apart by their longest piece between two ``*``, in the manner of Rabin and Karp: each window of the
-topic is looked up, unless it is less work to look for each piece.
+"Packet Classification using Tuple Space Search", SIGCOMM 1999. The ends of a pattern are the texts
+before its first ``*`` and after its last. A topic that matches begins and ends with them. Patterns
+whose ends have the same two lengths share a table, and one look-up in each table finds the patterns
+that can match. So the time depends on how many lengths there are, and not on how many patterns.
+Patterns with the same two ends are told apart by their longest piece between two ``*``, in the
+manner of Rabin and Karp: each window of the topic is looked up, unless it is less work to look for
+each piece.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class ReplayBuffer:
         self._small_bytes = min(JOINED_BYTES, limit // (JOINED * JOINED))
 
     def fitting(self, chunk: Chunk) -> list[Chunk]:
-        """The batch in pieces that the buffer can keep; none of a message that is too large."""
+        """The batch in pieces that the buffer can keep, without messages that are too large."""
         cost = cost_of(chunk)
         if cost <= self.limit:
             return [chunk]
@@ -220,7 +220,7 @@ class ReplayBuffers:
         self._large: dict[ReplayBuffer, None] = {}
 
     def add(self, buffer: ReplayBuffer, chunk: Chunk) -> None:
-        """Keeps a batch; then there may be too much, of the topic or of all."""
+        """Keeps a batch. Afterwards the topic, or the node, may hold too much."""
         if not buffer.size:
             self.buffers[buffer] = None
         buffer.add(chunk)

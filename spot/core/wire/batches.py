@@ -281,7 +281,7 @@ def batch_of(data: bytes, large: bytes | None) -> Batch:
 def decode_forward(
     frame: bytes, start: int, end: int, large: bytes | None
 ) -> tuple[Sender, Batch, bytes]:
-    """Also the batch as a PUBLISH record."""
+    """The sender, the batch, and the batch again as a PUBLISH record."""
     sender, at = decode_sender(frame[:end], start)
     batch = decode_batch(frame, at, end, large)
     kind = PUBLISH if large is None else PUBLISH_LARGE

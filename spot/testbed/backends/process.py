@@ -147,7 +147,7 @@ class ProcessBackend:
             process.send(signal.SIGCONT)
 
     def state(self, run: Run, node: str) -> NodeState:
-        """By what ``/proc`` says of the process."""
+        """The state that ``/proc`` shows for the process."""
         process = _process(run, node)
         if process is None or not process.is_alive:
             return "exited"

@@ -64,7 +64,7 @@ class IncarnationSpan:
         return self.config.get(name, default)
 
     def of(self, *kinds: str) -> Iterator[Record]:
-        """Its events of these kinds."""
+        """The events of this incarnation that are of these kinds."""
         return (record for record in self.events if record.kind in kinds)
 
 

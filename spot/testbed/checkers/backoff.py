@@ -39,7 +39,7 @@ class Wait(NamedTuple):
     dialled: float | None
     """When the endpoint was dialled next. None: not before it was linked, removed, or the end."""
     is_open: bool
-    """Whether nothing but a dial could have ended it."""
+    """Whether only a dial could have ended it."""
 
 
 def waits(account: Account, node: str) -> list[Wait]:

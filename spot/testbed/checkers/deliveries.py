@@ -61,7 +61,7 @@ class ExpectedDelivery:
     host: str
     received: int = 0
     healed: int = 0
-    """Those of them published while the path was broken, which came after the heal."""
+    """Received messages that were published while the path was broken and came after the heal."""
     excused: int = 0
     overrun: int = 0
     """Excused messages that the buffer need not have held, although both nodes lived on."""
@@ -70,14 +70,14 @@ class ExpectedDelivery:
     unhealed: list[tuple[int, float]] = field(default_factory=list)
     """Lost messages that were published while the path was broken."""
     tail: float | None = None
-    """When its last message was published, if the way was broken then and no other message of the
+    """When its last message was published, if the path was broken then and no other message of the
     topic followed before it was healed."""
     tail_lost: bool = False
-    """That one had to come and never came."""
+    """Whether this last message had to come and never came."""
 
 
 def deliveries(account: Account) -> list[ExpectedDelivery]:
-    """Of every subscription and every publisher that it hears."""
+    """The expected deliveries of every subscription, from every publisher that it hears."""
     if "deliveries" not in account.memo:
         account.memo["deliveries"] = _deliveries(account)
     found: list[ExpectedDelivery] = account.memo["deliveries"]

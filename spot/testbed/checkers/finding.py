@@ -20,7 +20,7 @@ class Wrongs:
         self.shown: list[str] = []
 
     def add(self, text: str, count: int = 1) -> None:
-        """One more wrong thing, or ``count`` of them told in one text."""
+        """Adds one error, or ``count`` errors with one text."""
         self.count += count
         if len(self.shown) < SHOWN_MAX:
             self.shown.append(text)

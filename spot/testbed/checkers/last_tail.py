@@ -14,7 +14,7 @@ NAME = "last-tail"
 
 
 def last_tail(evidence: Evidence) -> Finding:
-    """Whether the last message of a topic came if its link was broken and no other followed."""
+    """Whether a topic's last message still came when a broken link could not carry it."""
     account = account_of(evidence)
     tails = [(one, one.tail) for one in deliveries(account) if one.tail is not None]
     if not tails:

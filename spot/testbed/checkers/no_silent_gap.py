@@ -75,7 +75,7 @@ def _is_older(before: Arrival, arrival: Arrival) -> bool:
 def _wrong(
     account: Account, stream: Stream, before: Arrival | None, arrival: Arrival, is_mixed: bool
 ) -> str | None:
-    """The error of the number that came with a message. None: it is right."""
+    """What is wrong with the missed count of a message. None: it is right."""
     if before is None:
         return _first_wrong(account, stream, arrival)
     if before.host != arrival.host:

@@ -283,7 +283,8 @@ def _bin_width(evidence: Evidence, length_s: float) -> float:
 def _link_spans(
     evidence: Evidence, tally: _Tally, length: float
 ) -> tuple[tuple[Span, ...], int, int]:
-    """The spans of links with a row, and how many calm and disturbed links have none."""
+    """The spans of the links that get a row, and the numbers of calm and disturbed links without a
+    row."""
     pairs = {(min(pair), max(pair)) for pair in [*evidence.topology.links, *tally.sights]}
     for name, peer in list(tally.sights):
         _add_deaths(evidence, tally, name, peer)
