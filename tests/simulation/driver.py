@@ -226,6 +226,8 @@ class Driver:
         self._later(self._timer_at - now, self._ring)
 
     def _ring(self) -> None:
+        # It has rung. Its moment may lie a rounding error ahead, and would count as pending.
+        self._timer_at = 0.0
         if self.is_still:
             return
         if self.network.now >= self.loop.poll_until:
