@@ -12,7 +12,7 @@ from spot.core.context import NodeContext
 from spot.core.data.ingress import Ingress
 from spot.core.data.receive import Receiver
 from spot.core.data.remote_publishing import RemotePublishing
-from spot.core.data.subscriber_feeds import Feeds
+from spot.core.data.subscriber_feeds import SubscriberFeeds
 from spot.core.link import Link, LinkState
 from spot.core.membership.barriers import Barriers
 from spot.core.membership.dials import Dials
@@ -22,7 +22,7 @@ from spot.core.membership.heartbeats import Heartbeats
 from spot.core.membership.lifecycle import Lifecycle
 from spot.core.membership.links import GONE_LEFT, GONE_REPLACED, Links
 from spot.core.membership.liveness import Liveness
-from spot.core.membership.peer_announcements import Announcements
+from spot.core.membership.peer_announcements import PeerAnnouncements
 from spot.core.relay.fetch import Fetch
 from spot.core.relay.followers import Followers
 from spot.core.relay.relay import Relay
@@ -69,9 +69,9 @@ def tables(
     liveness: Liveness,
     lifecycle: Lifecycle,
     barriers: Barriers,
-    announcements: Announcements,
+    announcements: PeerAnnouncements,
     failover: Failover,
-    feeds: Feeds,
+    feeds: SubscriberFeeds,
     receiver: Receiver,
     ingress: Ingress,
     remote: RemotePublishing,

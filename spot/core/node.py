@@ -33,7 +33,7 @@ from spot.core.data.publishers import Publishers
 from spot.core.data.receive import Receiver
 from spot.core.data.remote_publishing import RemotePublishing
 from spot.core.data.replay import Replay
-from spot.core.data.subscriber_feeds import Feeds
+from spot.core.data.subscriber_feeds import SubscriberFeeds
 from spot.core.dispatch import tables
 from spot.core.effects import Frame
 from spot.core.link import FRAME_BYTES, QUEUE_BYTES, Link, LinkState
@@ -46,8 +46,8 @@ from spot.core.membership.lifecycle import Lifecycle
 from spot.core.membership.links import GONE_LEFT, Links
 from spot.core.membership.liveness import Liveness
 from spot.core.membership.lost_hosts import LostHosts
-from spot.core.membership.own_announcements import Announcer
-from spot.core.membership.peer_announcements import Announcements
+from spot.core.membership.own_announcements import OwnAnnouncements
+from spot.core.membership.peer_announcements import PeerAnnouncements
 from spot.core.membership.peers import Peers
 from spot.core.relay.fetch import Fetch
 from spot.core.relay.followers import Followers
@@ -126,7 +126,7 @@ class NodeCore:
         hosting = self.hosting = Hosting(
             context, registry, subscriptions, buffers, replay, local_delivery
         )
-        feeds = self.feeds = Feeds(context, registry, replay)
+        feeds = self.feeds = SubscriberFeeds(context, registry, replay)
         local = LocalSubscriptions(context, registry, subscriptions, replay, local_delivery)
 
         # Publishing, to topics here and elsewhere.
@@ -168,7 +168,7 @@ class NodeCore:
         barriers = self.barriers = Barriers(context, links, dials, announced, token)
         failover = self.failover = Failover(context, links, dials, registry, paths, local)
         lost_hosts = LostHosts(context, registry, subscriptions, listening, paths, inbox)
-        announcer = self.announcer = Announcer(
+        announcer = self.announcer = OwnAnnouncements(
             context,
             started,
             links,
@@ -182,7 +182,7 @@ class NodeCore:
             follow,
             failover,
         )
-        announcements = Announcements(
+        announcements = PeerAnnouncements(
             context,
             announced,
             registry,

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-__all__ = ["Outlet"]
+__all__ = ["BoundedWriter"]
 
 CHUNK_BYTES_MAX = 64 * 1024
 """The most bytes of one write: as much as an empty pipe holds. A write to a pipe says how far it
@@ -22,7 +22,7 @@ RETRY_MS = 100
 """Milliseconds between two attempts to write to a full descriptor that is non-blocking."""
 
 
-class Outlet:
+class BoundedWriter:
     """A bounded buffer of lines before ``fd``, and the thread that empties it.
 
     ``bytes_max``: how much waits at most; what does not fit is refused. ``encoding``: of the bytes
@@ -39,7 +39,7 @@ class Outlet:
         self._size = 0
         self._closed = False
         self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._write_all, name="spot-outlet", daemon=True)
+        self._thread = threading.Thread(target=self._write_all, name="spot-writer", daemon=True)
         self._thread.start()
 
     def put(self, lines: Sequence[str]) -> int:

@@ -1,8 +1,8 @@
 """The journal: what a node publishes, receives and is told, as JSON lines (``docs/journal.md``).
 
 The caller spends about a microsecond on a record: it formats a string and appends it to a list.
-Ten times a second the list goes to an ``Outlet``, whose thread writes it to the file. ``close``
-waits for the rest. If the file takes nothing (a pipe without a reader), the recorder drops the
+Ten times a second the list goes to a ``BoundedWriter``, whose thread writes it to the file.
+``close`` waits for the rest. If the file takes nothing (a pipe without a reader), the recorder drops the
 records for which it has no room. A record of kind ``lost`` then tells their number.
 """
 
@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from spot.errors import HostUnreachable, SpotError
-from spot.program.bounded_writer import Outlet
+from spot.program.bounded_writer import BoundedWriter
 from spot.program.payload import counter_of, publisher_of
 from spot.program.settings import JOURNAL_NONE, JOURNAL_STDOUT
 
@@ -72,7 +72,7 @@ class Recorder:
             except OSError as error:
                 raise OSError(error.errno, f"journal {path}: {error.strerror}") from error
             _end_cut_line(fd)
-        self._outlet = Outlet(fd, buffer_bytes_max)
+        self._writer = BoundedWriter(fd, buffer_bytes_max)
         self._lost = 0
         """The number of records without room that the file does not tell yet."""
         self._lost_before = 0
@@ -143,18 +143,18 @@ class Recorder:
         Raises OSError when the file can't be written.
         """
         self._hand_over()
-        return self._outlet.drain(timeout)
+        return self._writer.drain(timeout)
 
     def _hand_over(self) -> None:
         with self._lock:
             # Copies, then deletes what was copied, because records are appended meanwhile.
             lines = self._lines[:]
             del self._lines[: len(lines)]
-            if self._lost and self._outlet.put([_lost_line(self._lost)]):
+            if self._lost and self._writer.put([_lost_line(self._lost)]):
                 self._lost_before += self._lost
                 self._lost = 0
             # After a gap, the first record to be written is the one that tells it.
-            taken = 0 if self._lost else self._outlet.put(lines)
+            taken = 0 if self._lost else self._writer.put(lines)
             if taken < len(lines) and not self._lost:
                 log.warning("the journal is not written as fast as it is made: records are lost")
             self._lost += len(lines) - taken
@@ -168,7 +168,7 @@ class Recorder:
         try:
             self._hand_over()
         finally:
-            left = self._outlet.close(timeout)
+            left = self._writer.close(timeout)
         return self._lost_before + self._lost + left
 
 

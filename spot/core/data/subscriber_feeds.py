@@ -24,7 +24,7 @@ HEADS_MAX = 2048
 """Heads in one record. The limit keeps a peer with many topics from a long turn for one record."""
 
 
-class Feeds:
+class SubscriberFeeds:
     """Begins and ends the streams that peers ask for."""
 
     def __init__(self, context: NodeContext, registry: Registry, replay: Replay) -> None:

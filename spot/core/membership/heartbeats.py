@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spot.core.context import NodeContext
 from spot.core.data.publishers import Publishers
-from spot.core.data.subscriber_feeds import Feeds
+from spot.core.data.subscriber_feeds import SubscriberFeeds
 from spot.core.link import Link
 from spot.core.membership.links import Links
 from spot.core.membership.timing import UNHEARD_INTERVALS, next_beat
@@ -23,7 +23,7 @@ class Heartbeats:
         context: NodeContext,
         links: Links,
         subscribers: dict[Link, Subscriber],
-        feeds: Feeds,
+        feeds: SubscriberFeeds,
         publishers: Publishers,
     ) -> None:
         self._context = context

@@ -13,7 +13,7 @@ from spot.core.membership.failover import Failover
 from spot.core.membership.heartbeats import Heartbeats
 from spot.core.membership.links import GONE_REPLACED, Links
 from spot.core.membership.lost_hosts import LostHosts
-from spot.core.membership.own_announcements import Announcer
+from spot.core.membership.own_announcements import OwnAnnouncements
 from spot.core.relay.followers import Followers
 from spot.core.relay.relay import Relay
 from spot.core.relay.reroute import Reroute
@@ -34,7 +34,7 @@ class Lifecycle:
         dials: Dials,
         heartbeats: Heartbeats,
         barriers: Barriers,
-        announcer: Announcer,
+        announcer: OwnAnnouncements,
         failover: Failover,
         lost_hosts: LostHosts,
         subscribers: dict[Link, Subscriber],

@@ -25,7 +25,7 @@ LISTED = 1024
 """Entries of a list in one record. More would make the turn too long that handles the record."""
 
 
-class Announcer:
+class OwnAnnouncements:
     """Creates and ends topics and subscriptions of this node, and tells peers.
 
     ``started`` is the wall-clock time in nanoseconds at which the node started.

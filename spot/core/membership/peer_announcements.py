@@ -26,7 +26,7 @@ NODES_MAX = 4096
 """Nodes that one peer may offer. Further nodes are ignored, and so are their topics."""
 
 
-class Announcements:
+class PeerAnnouncements:
     """Takes note of the topics and nodes that peers announce."""
 
     def __init__(
