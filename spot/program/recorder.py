@@ -2,8 +2,8 @@
 
 The caller spends about a microsecond on a record: it formats a string and appends it to a list.
 Ten times a second the list goes to a ``BoundedWriter``, whose thread writes it to the file.
-``close`` waits for the rest. If the file takes nothing (a pipe without a reader), the recorder drops the
-records for which it has no room. A record of kind ``lost`` then tells their number.
+``close`` waits for the rest. If the file takes nothing (a pipe without a reader), the recorder
+drops the records for which it has no room. A record of kind ``lost`` then tells their number.
 """
 
 from __future__ import annotations
