@@ -60,7 +60,7 @@ def down(topology: Topology, node: str, notice: Notice) -> Effect:
 
 
 def require_running(cluster: Cluster, node: str, fault: Fault) -> None:
-    """Raises ClusterError when the node does not run, or by fits and starts only.
+    """Raises ClusterError when the node does not run, or runs only now and then.
 
     The fault would do nothing, or what it does would be undone at once.
     """
