@@ -1,11 +1,11 @@
 """Verdicts: pass, fail or unknown, on one guarantee and on a whole run.
 
-A verdict is *unknown* when nobody can say:
+A verdict is *unknown* in these cases:
 
-- a fault was not proved to have acted, or could not be applied (checkers/faults_proved.py);
-- what a checker needs was not observed: no message, no outage, a journal that is missing or has
-  lost records, or nothing that exercises the guarantee (checkers/finding.py);
-- the testbed itself was in trouble: a proxy died, a node ended that no fault had ended
+- A fault could not be applied, or was not proved to have acted (checkers/faults_proved.py).
+- A checker lacks observations: there was no message or no outage, a journal is missing or has lost
+  records, or nothing exercised the guarantee (checkers/finding.py).
+- The testbed itself failed: a proxy died, or a node ended although no fault had ended it
   (``verdict_of`` in scenario_run.py).
 
 Fail outranks unknown, and unknown outranks pass.
@@ -30,7 +30,7 @@ class Verdict(StrEnum):
 
     @classmethod
     def of(cls, verdicts: Iterable[Verdict]) -> Verdict:
-        """The verdict on several: fail outranks unknown, unknown outranks pass. None: unknown."""
+        """The verdict on all of these: fail, else unknown, else pass. Without any: unknown."""
         found = set(verdicts)
         if cls.FAIL in found:
             return cls.FAIL

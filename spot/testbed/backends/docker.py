@@ -156,7 +156,7 @@ class DockerBackend:
             self._container(run, node).update(cpu_period=CPU_PERIOD_US, cpu_quota=quota)
 
     def cpu_share(self, run: Run, node: str) -> float | None:
-        """As the engine has it."""
+        """The node's quota, as the engine tells it."""
         quota = self._attributes(run, node)["HostConfig"].get("CpuQuota") or 0
         return quota / CPU_PERIOD_US if quota > 0 else None
 
