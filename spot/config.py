@@ -249,7 +249,7 @@ def join_list(name: str, items: Iterable[str]) -> str:
 
 
 def split_list(text: str) -> tuple[str, ...]:
-    """The items of a list as its variable has it."""
+    """The items of a list, from the text of its variable."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

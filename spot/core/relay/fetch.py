@@ -1,4 +1,4 @@
-"""Fetching: a relay gets messages again, from its source, that its replay buffer does not hold.
+"""Fetching: a relay asks its source again for messages that its replay buffer does not hold.
 
 The relay fetches a piece at a time, beside the live stream. A subscriber misses only messages that
 the host does not hold either. Every node answers FETCH. Only relays send it.

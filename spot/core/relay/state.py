@@ -69,8 +69,8 @@ class RelayedTopic:
         return next((chunk for chunk in self.again if chunk.first <= at <= chunk.last), None)
 
     def gone_from(self, at: int) -> int:
-        """The last sequence of the range from a sequence on that no node holds. 0 if none is
-        known."""
+        """No node holds the messages from a sequence on up to the result. 0 if none is known to be
+        gone."""
         return next((last for first, last in self.gone if first <= at <= last), 0)
 
     def note_gone(self, first: int, last: int) -> None:

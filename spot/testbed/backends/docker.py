@@ -138,7 +138,7 @@ class DockerBackend:
         run.save()
 
     def readdress_node(self, run: Run, node: str) -> None:
-        """At another address of its own network, under its old name."""
+        """Starts the node at another address of its own network, under its old name."""
         with _told():
             container = self._container(run, node)
             network = self._client(run).networks.get(f"{project_name(run)}_{node_network(node)}")
@@ -278,7 +278,7 @@ class DockerBackend:
         run.nodes[node]["address"] = f"tcp://{where}"
 
     def _free_address(self, run: Run, node: str) -> str:
-        """An address of the node's own network that nobody has, nor the node had so far."""
+        """An address of the node's own network that is not in use, and that the node never had."""
         own = f"{project_name(run)}_{node_network(node)}"
         network = self._client(run).networks.get(own)
         taken = {network.attrs["IPAM"]["Config"][0].get("Gateway")}

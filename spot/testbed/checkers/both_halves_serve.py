@@ -39,7 +39,7 @@ def sides(account: Account, window: FaultWindow) -> list[list[str]]:
 
 
 def both_halves_serve(evidence: Evidence) -> Finding:
-    """Whether topics were published to, and received on their own side, during each split.
+    """Whether messages were published and received on each side during each split.
 
     A side counts if one of its nodes hears a topic that is hosted in it.
     """

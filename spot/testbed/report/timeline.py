@@ -66,7 +66,7 @@ class Loss:
     host: str
     missed: int
     unknown: int
-    """How often it was told that the number of missed messages is unknown."""
+    """How often a message said that the number of missed messages is unknown."""
 
 
 @dataclass(frozen=True)
@@ -317,7 +317,7 @@ def _add_deaths(evidence: Evidence, tally: _Tally, name: str, peer: str) -> None
 
 
 def _pair_spans(pair: tuple[str, str], tally: _Tally, length: float, over: float) -> list[Span]:
-    """States of one link from 0 to ``length``; from ``over`` on nodes were told to leave."""
+    """States of one link from 0 to ``length``. At ``over`` the nodes were told to leave."""
     one, other = pair
     changes = [(at, one, up, why) for at, up, why in tally.sights.get((one, other), ())]
     changes += [(at, other, up, why) for at, up, why in tally.sights.get((other, one), ())]

@@ -69,7 +69,7 @@ class EmbeddedProxy:
                 await connection.closed.wait()
 
     async def differs(self, listen: str, upstream: str) -> bool:
-        """Whether these are other addresses than those it has. Raises ListenError."""
+        """Whether these addresses differ from the proxy's own. Raises ListenError."""
         return self.listen != await resolve_address(listen) or self.upstream != upstream
 
     async def update(self, listen: str, upstream: str, enabled: bool) -> None:
