@@ -33,6 +33,15 @@ class Endpoint:
         """Whether the host is an IPv6 address."""
         return ":" in self.host
 
+    @property
+    def host_to_look_up(self) -> bytes | str:
+        """The host for ``socket.getaddrinfo``: as bytes, if it is ASCII.
+
+        For a str, Python loads the codec "idna" at the first look-up. If it can't open the file
+        then, as no descriptor is free, it finds no address in this process ever after.
+        """
+        return self.host.encode() if self.host.isascii() else self.host
+
 
 def parse_endpoint(text: object, *, setting: str = "endpoint", binding: bool = False) -> Endpoint:
     """Parses an endpoint.

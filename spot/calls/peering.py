@@ -42,6 +42,9 @@ class PeeringCalls(Calls):
         A lost link is dialled again and again, until ``cluster_remove``. If the peer is a node that
         ``cluster_remove`` has dropped, its dials are accepted again.
 
+        A name is looked up at each dial. If it has several addresses, of IPv4 and IPv6, a dial goes
+        to one of them: the first in the system's order, and after a failed dial the next.
+
         Args:
             endpoint: The endpoint of the peer; or the node id of one that ``cluster_remove`` has
                 dropped.
