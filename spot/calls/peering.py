@@ -34,7 +34,9 @@ class PeeringCalls(Calls):
         parsed = parse_endpoint(endpoint, binding=True)
         with self._driver.lock:
             self._driver.check_open()
-            return self._driver.transport.bind(parsed)
+            bound = self._driver.transport.bind(parsed)
+            self._driver.loop.serve(monitor=True)
+            return bound
 
     def cluster_add(self, endpoint: str, *, timeout: float | None = None) -> None:
         """Adds a peer, and keeps a link to it from then on.

@@ -317,6 +317,7 @@ class Driver:
         self.event_log.listeners.clear()
         # The parent keeps its descriptor, which the child shares.
         self.wakeups.on_change = None
+        self.transport.close_in_child()
 
 
 def _poll_ms(until: float) -> int:

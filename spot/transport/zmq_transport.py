@@ -27,7 +27,7 @@ from spot.core.membership.timing import greeting_timeout
 from spot.endpoint import Endpoint
 from spot.errors import AddressInUse, EndpointExists, InvalidArgument
 from spot.transport import zap
-from spot.transport.tcp_info import bytes_received
+from spot.transport.tcp_info import bytes_received, inode_of
 from spot.transport.unauthenticated import UnauthenticatedConnections
 
 HANDSHAKE_MS = 1000
@@ -45,6 +45,7 @@ _MONITOR_EVENT = struct.Struct("=Hi")
 _MONITORED = (
     zmq.EVENT_ACCEPTED
     | zmq.EVENT_CONNECTED
+    | zmq.EVENT_LISTENING
     | zmq.EVENT_DISCONNECTED
     | zmq.EVENT_CLOSED
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -118,6 +119,8 @@ class ZmqTransport:
         self._conn_of: dict[int, bytes] = {}
         self._fd_of: dict[bytes, int] = {}
         self._closed_fds: set[int] = set()
+        # The inodes of this node's listeners and connections, by descriptor.
+        self._inode_of: dict[int, int] = {}
         self._received: dict[bytes, int] = {}
         self._ended: list[tuple[bytes, str]] = []
         self.unauthenticated = UnauthenticatedConnections(
@@ -145,7 +148,10 @@ class ZmqTransport:
         return address in self._bound.values()
 
     def bind(self, endpoint: Endpoint) -> str:
-        """Binds, and returns the endpoint with its port resolved."""
+        """Binds, and returns the endpoint with its port resolved.
+
+        libzmq tells the monitor of it: the caller reads that before giving up the lock.
+        """
         if endpoint.text in self._bound or endpoint.text in self._bound.values():
             raise EndpointExists(
                 f"this node is bound to {endpoint.text} already", endpoint=endpoint.text
@@ -279,11 +285,15 @@ class ZmqTransport:
             head, endpoint = self._monitor.recv_multipart()
             kind, fd = _MONITOR_EVENT.unpack(head)
             address = endpoint.decode(errors="replace")
-            if kind == zmq.EVENT_ACCEPTED:
+            if kind == zmq.EVENT_LISTENING:
+                self._note_inode(fd)
+            elif kind == zmq.EVENT_ACCEPTED:
                 self._forget_fd(fd)
+                self._note_inode(fd)
                 self.unauthenticated.accept(fd, address, time.monotonic())
             elif kind == zmq.EVENT_CONNECTED:
                 self._forget_fd(fd)
+                self._note_inode(fd)
                 conn = self._dial_to.get(address)
                 if conn is not None:
                     self._conn_of[fd] = conn
@@ -291,9 +301,15 @@ class ZmqTransport:
             elif kind == zmq.EVENT_DISCONNECTED:
                 self._on_disconnected(fd)
             elif kind == zmq.EVENT_CLOSED:
+                self._inode_of.pop(fd, None)
                 conn = self._dial_to.get(address)
                 if conn is not None and conn not in self._fd_of:
                     self._ended.append((conn, "connection refused"))
+
+    def _note_inode(self, fd: int) -> None:
+        inode = inode_of(fd)
+        if inode is not None:
+            self._inode_of[fd] = inode
 
     def _forget_fd(self, fd: int) -> None:
         self._closed_fds.discard(fd)
@@ -303,6 +319,7 @@ class ZmqTransport:
             self._ended.append((stale, "closed"))
 
     def _on_disconnected(self, fd: int) -> None:
+        self._inode_of.pop(fd, None)
         accepted = self.unauthenticated.forget(fd)
         conn = self._conn_of.pop(fd, None)
         if conn is not None:
@@ -368,6 +385,18 @@ class ZmqTransport:
         self._socket.disable_monitor()
         self._monitor.close(linger=0)
         self._socket.close(linger=0)
+
+    def close_in_child(self) -> None:
+        """Gives up, in a forked child, the listeners and connections of the parent's node.
+
+        Else ports would stay bound, and connections open, for as long as the child lives. libzmq
+        must not be called: its threads are the parent's alone. A number may stand for another file
+        by now, but its inode does not.
+        """
+        for fd, inode in self._inode_of.items():
+            if inode_of(fd) == inode:
+                os.close(fd)
+        self._inode_of.clear()
 
 
 def _bindable(endpoint: Endpoint) -> str:
