@@ -30,6 +30,7 @@ class PeeringCalls(Calls):
             EndpointExists: This node listens there already.
             InvalidArgument: The endpoint is not valid, or this machine does not have its
                 address.
+            TooManyOpenFiles: The process may open no more descriptors.
         """
         parsed = parse_endpoint(endpoint, binding=True)
         with self._driver.lock:
