@@ -37,8 +37,9 @@ class Endpoint:
     def host_to_look_up(self) -> bytes | str:
         """The host for ``socket.getaddrinfo``: as bytes, if it is ASCII.
 
-        For a str, Python loads the codec "idna" at the first look-up. If it can't open the file
-        then, as no descriptor is free, it finds no address in this process ever after.
+        For a str, Python loads the codec "idna" from a file at the first look-up. A process that
+        has no free descriptor can't. One that may not read the file any more, as it has given up
+        root or changed its root directory, fails in each later look-up, too.
         """
         return self.host.encode() if self.host.isascii() else self.host
 
