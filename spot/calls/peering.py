@@ -124,12 +124,13 @@ class PeeringCalls(Calls):
             timeout: Seconds to wait. Default 1. None: as long as it takes. 0: don't wait.
 
         Returns:
-            The topics of each peer, with those that it relays, by its endpoint as it was added; by
-            its node id, if the peer has dialled this node without being added.
+            The topics of each peer, including those that it relays. A key is the peer's endpoint as
+            it was added, or its node id if it dialled this node without being added.
 
         Raises:
             TimedOut: A peer had not answered when ``timeout`` was over. ``answers`` holds the
-                topics of those that had, and ``missing`` the others. The node goes on trying.
+                topics of the peers that answered, and ``missing`` names the other peers. The node
+                goes on trying.
             InvalidArgument: ``timeout`` is negative or not a number.
         """
         until = deadline(timeout)

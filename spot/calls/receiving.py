@@ -208,7 +208,7 @@ class ReceivingCalls(Calls):
 
         It is readable while ``recv(0)`` would return a message or raise (HostUnreachable, or
         Closed). Don't read it, and don't close it. From the first call on, ``recv`` is somewhat
-        slower, as it keeps the descriptor exact.
+        slower, as it keeps the descriptor up to date.
 
         Returns:
             The descriptor, the same at each call.

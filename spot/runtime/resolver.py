@@ -31,7 +31,7 @@ class Resolver(Protocol):
     def resolve(self, endpoint: str, answer: Answer) -> Resolved | None:
         """Lock held. The outcome, if no name has to be looked up.
 
-        None if one has to: then ``answer`` is called later with the lock held, in another thread.
+        Otherwise None: ``answer`` is called later, in another thread, with the lock held.
         """
 
 
@@ -86,7 +86,7 @@ class ThreadResolver:
         self._stopped = False
 
     def stop(self) -> None:
-        """Lock held. The node closes: look-ups that are running get no answer."""
+        """Lock held. The node closes. Look-ups in progress get no answer."""
         self._stopped = True
 
     def resolve(self, endpoint: str, answer: Answer) -> Resolved | None:

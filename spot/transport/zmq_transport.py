@@ -1,8 +1,12 @@
-"""The zmq socket of a node: addresses, frames, monitor events, and what ends a connection.
+"""The zmq socket of a node: addresses, frames, monitor events, and the ends of connections.
 
 A node has one ROUTER, which binds and dials. Each dial gets a routing id that can't be guessed.
-libzmq's own reconnecting is off, as the core decides when to dial again. Not thread-safe: the
-node's lock guards every call but ``poll_fds``.
+libzmq's own reconnecting is off, as the core decides when to dial again.
+
+Encryption would go here: CURVE is a set of options of the socket, made before ``bind`` and
+``connect``. Which keys may connect is answered in zap.py.
+
+Not thread-safe: the node's lock guards every call but ``poll_fds``.
 """
 
 from __future__ import annotations
@@ -46,7 +50,7 @@ CONTEXT_DESCRIPTORS = 6
 CONTEXT_THREADS = 3
 NODE_DESCRIPTORS = 3
 LISTENER_DESCRIPTORS = 1
-# Plain numbers: the enums cost more than the calls that they are for.
+# Plain numbers, as the enums cost more than the calls that use them.
 _EVENTS = int(zmq.EVENTS)
 _POLLIN = int(zmq.POLLIN)
 _NOBLOCK = int(zmq.NOBLOCK)
@@ -122,7 +126,7 @@ class ZmqTransport:
     def __init__(self, config: Config) -> None:
         self._socket, self._monitor = _open_sockets(config)
         sock = self._socket
-        # zmq.Socket's methods of these names do more than is needed, a message at a time.
+        # These methods of zmq.Socket do more than is needed for each message.
         plain: Any = super(zmq.Socket, sock)
         self._send = plain.send
         self._recv = plain.recv
@@ -143,7 +147,7 @@ class ZmqTransport:
             greeting_timeout(config.peer_timeout) + 1,
             is_quiet=config.log_level in ("error", "critical"),
         )
-        # A descriptor that was never asked for input may not tell of the first.
+        # A descriptor that was never asked for input may not report the first.
         self.read_monitor()
 
     @property
@@ -158,8 +162,8 @@ class ZmqTransport:
         return tuple(self._bound.values())
 
     def is_bound(self, address: str) -> bool:
-        """Whether it is an address of this node. It must not be dialled: libzmq keeps what was
-        bound and what was dialled by its text, and ends all of the same text at once.
+        """Whether it is an address of this node. Such an address must not be dialled: libzmq keys
+        bound and dialled addresses by their text, and ends all with the same text at once.
         """
         return address in self._bound.values()
 
@@ -192,7 +196,7 @@ class ZmqTransport:
         return found
 
     def connect(self, conn: bytes, address: str) -> bytes | None:
-        """Dials an address without names in it. None when begun; else the dial that leads there.
+        """Dials an address without names in it. None if begun, else the dial that leads there.
 
         Raises OSError when libzmq refuses the address, or no descriptor is left. Then libzmq would
         not tell that it has not dialled.
@@ -212,7 +216,7 @@ class ZmqTransport:
         return None
 
     def disconnect(self, conn: bytes) -> None:
-        """Ends a dial. The connection goes with one of the next calls on the socket."""
+        """Ends a dial. Its connection ends with one of the next calls on the socket."""
         address = self._address_of.pop(conn, None)
         if address is None:
             return
@@ -222,14 +226,14 @@ class ZmqTransport:
             self._socket.disconnect(address)
 
     def _end_dial_to(self, address: str) -> None:
-        """What is dialled there is not to be this node itself."""
+        """Ends the dials to an endpoint that this node is about to bind."""
         conn = self._dial_to.get(address)
         if conn is not None and conn not in self._fd_of:
             self.disconnect(conn)
             self._ended.append((conn, "this node binds that endpoint itself"))
 
     def _unbind(self) -> None:
-        """libzmq closes listeners in a thread of its own, and tells the monitor when it has."""
+        """libzmq closes listeners in its own thread, and the monitor then reports it."""
         open_still = set(self._bound.values())
         for text in self._bound.values():
             try:
@@ -248,12 +252,12 @@ class ZmqTransport:
     # Frames
 
     def has_input(self) -> bool:
-        """Whether ``receive`` has something. Also lets libzmq do what it had put off."""
-        # Quicker than to get EVENTS, for which pyzmq makes an enum of the option.
+        """Whether ``receive`` has something. Also lets libzmq do delayed work."""
+        # This is quicker than to get EVENTS, for which pyzmq makes an enum of the option.
         return bool(zmq_poll(self._polled, 0))
 
     def receive(self) -> tuple[bytes, Frame] | None:
-        """The next frame and its connection; None when there is none, or one to be ignored."""
+        """The next frame and its connection. None if there is none, or if it is to be ignored."""
         try:
             head = self._recv(_NOBLOCK, False)
         except zmq.Again:
@@ -272,7 +276,7 @@ class ZmqTransport:
         return conn, tuple(parts)
 
     def _attribute(self, conn: bytes, frame: zmq.Frame) -> bool:
-        """Notes which descriptor a connection has. False if that was closed meanwhile."""
+        """Notes which descriptor a connection has. False if it was closed meanwhile."""
         try:
             fd = int(frame.get(zmq.SRCFD))
         except (zmq.ZMQError, ValueError):
@@ -286,7 +290,7 @@ class ZmqTransport:
         return True
 
     def send(self, conn: bytes, parts: Frame) -> bool:
-        """False if there is no such connection (any more)."""
+        """Sends a frame. False if the connection does not exist or has ended."""
         try:
             self._send(conn, _SNDMORE | _NOBLOCK)
         except zmq.ZMQError:
@@ -299,7 +303,7 @@ class ZmqTransport:
     # Ends of connections
 
     def read_monitor(self) -> None:
-        """Takes note of connections made and ended; ``take_ended`` hands out the latter."""
+        """Notes which connections were made and which have ended, for ``take_ended``."""
         while int(self._monitor.getsockopt(_EVENTS)) & _POLLIN:
             head, endpoint = self._monitor.recv_multipart()
             kind, fd = _MONITOR_EVENT.unpack(head)
@@ -366,7 +370,7 @@ class ZmqTransport:
         return bool(self._ended)
 
     def take_ended(self) -> list[tuple[bytes, str]]:
-        """Connections that ended, with the reason. What they sent before has to be read first."""
+        """Connections that have ended, with the reason. Read the frames that they sent first."""
         ended = self._ended
         if ended:
             self._ended = []
@@ -375,7 +379,7 @@ class ZmqTransport:
         return ended
 
     def forget(self, conn: bytes) -> None:
-        """Nothing more is wanted of a connection."""
+        """The node no longer needs a connection."""
         fd = self._fd_of.pop(conn, None)
         if fd is not None and self._conn_of.get(fd) == conn:
             del self._conn_of[fd]
@@ -385,8 +389,8 @@ class ZmqTransport:
     def progressed(self, conn: bytes) -> bool:
         """Whether bytes arrived on a connection since this was last asked.
 
-        libzmq hands over a frame when it is complete, which on a slow link takes longer than a
-        peer may be silent. The kernel counts what has arrived (TCP_INFO, Linux).
+        libzmq hands over a frame when it is complete. On a slow link that takes longer than a peer
+        may be silent. The kernel counts the bytes that have arrived (TCP_INFO, Linux).
         """
         fd = self._fd_of.get(conn, -1)
         received = bytes_received(fd) if fd >= 0 else None
@@ -397,7 +401,7 @@ class ZmqTransport:
         return before is not None and received != before
 
     def close(self) -> None:
-        """Ends all connections. The ports are free when it returns, and the files of ipc gone."""
+        """Ends all connections, frees the ports and removes the files of ipc before it returns."""
         self._unbind()
         for text in self._bound.values():
             _remove_path(text)
@@ -473,7 +477,7 @@ def _bind_error(endpoint: Endpoint, error: zmq.ZMQError) -> SpotError:
 
 
 def _check_path(endpoint: Endpoint) -> None:
-    """libzmq removes what stands where an ipc socket is to be, whatever it is."""
+    """Checks the path first: libzmq removes any file that stands where an ipc socket is to be."""
     path = endpoint.name
     if _is_listening(path):
         raise AddressInUse(
@@ -488,7 +492,7 @@ def _check_path(endpoint: Endpoint) -> None:
     if not path.startswith("@") and not os.path.isdir(os.path.dirname(path) or "."):
         raise InvalidArgument(
             f"can't bind {endpoint.text}: there is no directory {os.path.dirname(path)!r}. "
-            "Make it, or choose another path",
+            "Make the directory, or choose another path",
             endpoint=endpoint.text,
         )
 

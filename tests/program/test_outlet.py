@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spot.program.outlet import CHUNK_BYTES_MAX, Outlet
+from spot.program.bounded_writer import CHUNK_BYTES_MAX, Outlet
 
 LINE = "x" * 99 + "\n"
 PIPE_BYTES = 64 * 1024

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spot.core.link import Link
-from spot.core.membership.announcer import Announcer
+from spot.core.membership.own_announcements import Announcer
 from tests.faulty.programs.faulty import play
 
 _known: set[str] = set()

@@ -93,7 +93,8 @@ class EmbeddedProxy:
             connection.links[placed.direction].add(placed)
 
     def toxic_changed(self, placed: PlacedToxic) -> None:
-        """Its attributes or toxicity are others now: living connections go on with them."""
+        """The attributes or toxicity of a toxic have changed. Open connections take the new
+        values."""
         for connection in self._living():
             connection.links[placed.direction].update(placed)
 
