@@ -23,6 +23,7 @@ from spot.config import Config
 from spot.errors import Closed
 from spot.message import Event, Message, Metrics, Peer, View
 from spot.timeout import SEND_TIMEOUT, Timeout, check_timeout, deadline
+from spot.transport.limits import too_many_threads
 
 __all__ = ["Spot"]
 
@@ -51,6 +52,8 @@ class Spot:
     Raises:
         InvalidArgument: A setting is not valid.
         AddressInUse: Another socket listens on an endpoint of ``bind``.
+        TooManyOpenFiles: The process may not open the descriptors that the node needs.
+        TooManyThreads: The process can't start the threads that the node needs.
         TypeError: A keyword is no setting, or ``config`` is no Config.
     """
 
@@ -125,6 +128,7 @@ class Spot:
             AddressInUse: Another socket listens there.
             EndpointExists: This node listens there already.
             InvalidArgument: The endpoint is not valid, or this machine does not have its address.
+            TooManyOpenFiles: The process may open no more descriptors.
         """
         return await _in_thread(self._node, self._node.bind, endpoint)
 
@@ -748,7 +752,10 @@ def _start_thread(call: Callable[[], Result], *, daemon: bool = True) -> asyncio
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(how, done, outcome)
 
-    threading.Thread(target=work, name="spot-call", daemon=daemon).start()
+    try:
+        threading.Thread(target=work, name="spot-call", daemon=daemon).start()
+    except RuntimeError as error:
+        raise too_many_threads("make the call") from error
     return done
 
 

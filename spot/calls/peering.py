@@ -30,17 +30,23 @@ class PeeringCalls(Calls):
             EndpointExists: This node listens there already.
             InvalidArgument: The endpoint is not valid, or this machine does not have its
                 address.
+            TooManyOpenFiles: The process may open no more descriptors.
         """
         parsed = parse_endpoint(endpoint, binding=True)
         with self._driver.lock:
             self._driver.check_open()
-            return self._driver.transport.bind(parsed)
+            bound = self._driver.transport.bind(parsed)
+            self._driver.loop.serve(monitor=True)
+            return bound
 
     def cluster_add(self, endpoint: str, *, timeout: float | None = None) -> None:
         """Adds a peer, and keeps a link to it from then on.
 
         A lost link is dialled again and again, until ``cluster_remove``. If the peer is a node that
         ``cluster_remove`` has dropped, its dials are accepted again.
+
+        A name is looked up at each dial. If it has several addresses, of IPv4 and IPv6, a dial goes
+        to one of them: the first in the system's order, and after a failed dial the next.
 
         Args:
             endpoint: The endpoint of the peer; or the node id of one that ``cluster_remove`` has

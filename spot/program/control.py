@@ -167,7 +167,8 @@ def _read_line(client: socket.socket) -> bytes:
 def _answers(address: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(SEND_TIMEOUT_S)
-        return probe.connect_ex(address) == 0
+        # EAGAIN: somebody listens, and has not accepted those who asked before.
+        return probe.connect_ex(address) in (0, errno.EAGAIN)
 
 
 @contextlib.contextmanager

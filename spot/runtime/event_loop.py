@@ -23,7 +23,7 @@ from spot.core.node import NodeCore
 from spot.errors import Closed
 from spot.message import Event
 from spot.runtime.publish_buffers import PublishBuffers
-from spot.runtime.resolver import Resolved, Resolver
+from spot.runtime.resolver import AddressRotation, Resolved, Resolver
 from spot.transport.interface import Transport
 
 log = logging.getLogger("spot")
@@ -79,6 +79,7 @@ class EventLoop:
         self._waker = waker
         self._buffers = buffers
         self._resolver = resolver
+        self._rotation = AddressRotation()
         self._events = events
         self.closed = False
         # There may be input that no poll will report. The next thread to poll asks first.
@@ -273,6 +274,7 @@ class EventLoop:
                 self._transport.log_refusal(conn, why)
         if effects.events:
             events, effects.events = effects.events, []
+            self._rotate(events)
             self._events.tell(events)
             effects.progress = True
         if effects.progress:
@@ -296,19 +298,31 @@ class EventLoop:
 
     def _connect(self, conn: bytes, found: Resolved, now: float) -> None:
         core = self._core
-        if conn not in core.links.by_conn:
+        link = core.links.by_conn.get(conn)
+        if link is None or link.endpoint is None:
             return
         if found.error:
             core.lost(conn, found.error, now)
-        elif self._transport.is_bound(found.address):
+            return
+        self._rotation.keep(core.dials.by_endpoint)
+        address = self._rotation.pick(link.endpoint, found.addresses)
+        if self._transport.is_bound(address):
             core.itself(conn, now)
+            return
+        try:
+            other = self._transport.connect(conn, address)
+        except OSError as error:
+            core.lost(conn, f"can't dial {address}: {error.strerror}", now)
+            return
+        if other is not None:
+            if not core.is_link(other):
+                self._rotation.failed(link.endpoint)
+            core.same(conn, other, now)
         else:
-            try:
-                other = self._transport.connect(conn, found.address)
-            except OSError as error:
-                core.lost(conn, f"can't dial {found.address}: {error.strerror}", now)
-                return
-            if other is not None:
-                core.same(conn, other, now)
-            else:
-                core.made(conn, now)
+            core.made(conn, now)
+
+    def _rotate(self, events: Iterable[Event]) -> None:
+        """An endpoint whose dial has failed is dialled at its next address."""
+        for event in events:
+            if event.kind in ("dial_failed", "refused") and event.endpoint is not None:
+                self._rotation.failed(event.endpoint)

@@ -37,7 +37,7 @@ from typing import TypeVar
 
 from spot.config import Config
 from spot.core.node import NodeCore
-from spot.errors import Closed
+from spot.errors import Closed, SpotError
 from spot.message import Message
 from spot.runtime.event_log import EventLog
 from spot.runtime.event_loop import EventLoop
@@ -45,12 +45,15 @@ from spot.runtime.publish_buffers import PublishBuffers
 from spot.runtime.resolver import ThreadResolver
 from spot.runtime.signal_lock import SignalLock
 from spot.runtime.wakeups import Wakeups
-from spot.transport.zmq_transport import ZmqTransport
+from spot.transport.limits import check_descriptors, too_many_threads
+from spot.transport.zmq_transport import NODE_DESCRIPTORS, ZmqTransport
 
 ARMED_NAP_S = 300e-6
 NAP_S = 0.01
 NAPS_BEFORE_SLEEP = 10
 LOCK_S = 0.5
+OWN_DESCRIPTORS = 2
+"""Those of Wakeups."""
 
 Found = TypeVar("Found")
 
@@ -59,6 +62,7 @@ class Driver:
     """Runs the event loop of one node, on zmq. Call methods marked "lock held" with the lock."""
 
     def __init__(self, config: Config, node: str) -> None:
+        check_descriptors(OWN_DESCRIPTORS + NODE_DESCRIPTORS, "start a node")
         self.wakeups = Wakeups()
         self.lock = self.wakeups.lock
         self.core = NodeCore(
@@ -69,7 +73,11 @@ class Driver:
             lambda: secrets.randbelow(1 << 30) / (1 << 30),
             lambda: secrets.randbits(63) | 1,
         )
-        self.transport = ZmqTransport(config)
+        try:
+            self.transport = ZmqTransport(config)
+        except SpotError:
+            self.wakeups.discard()
+            raise
         self.buffers = PublishBuffers(self.core, self.wakeups)
         self.event_log = EventLog(node, config.log_level)
         self._resolver = ThreadResolver(self.lock)
@@ -100,7 +108,12 @@ class Driver:
         self._nap_poll = select.poll()
         self._nap_poll.register(self.wakeups.wake_io, select.POLLIN)
         self._io = threading.Thread(target=self._io_loop, name=f"spot-{node}", daemon=True)
-        self._io.start()
+        try:
+            self._io.start()
+        except RuntimeError as error:
+            self.transport.close()
+            self.wakeups.discard()
+            raise too_many_threads("start a node") from error
         _alive.add(self)
 
     def _make_poll(self, wake: int) -> select.poll:
@@ -321,6 +334,7 @@ class Driver:
         self.event_log.listeners.clear()
         # The parent keeps its descriptor, which the child shares.
         self.wakeups.on_change = None
+        self.transport.close_in_child()
 
 
 def _poll_ms(until: float) -> int:

@@ -20,7 +20,8 @@ class Wakeups:
         self.wake_leader = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.wake_io = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         # These stay open when the node closes: a publish at that moment may still write to them.
-        weakref.finalize(self, _close_fds, self.wake_leader, self.wake_io).atexit = False
+        self._finalizer = weakref.finalize(self, _close_fds, self.wake_leader, self.wake_io)
+        self._finalizer.atexit = False
         self.lock = SignalLock(self.wake_leader)
         self.changed = threading.Condition(self.lock.raw)
         # The number of threads that follow. They wait for ``changed``.
@@ -31,6 +32,10 @@ class Wakeups:
         self.io_polls = False
         # Called, lock held, when a ``recv(0)`` may find something.
         self.on_change: Callable[[], None] | None = None
+
+    def discard(self) -> None:
+        """Closes the descriptors at once. No thread may have them."""
+        self._finalizer()
 
     def wake(self) -> None:
         """Lock held. Ends the poll of the thread that reads the socket."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import struct
 
 _TCP_INFO_BYTES = 256
@@ -24,6 +25,15 @@ def names_of(fd: int) -> Names | None:
             return probe.getsockname(), probe.getpeername()
     except OSError:
         return None
+
+
+def inode_of(fd: int) -> int | None:
+    """What tells the socket behind a descriptor from all others; None if it is none (any more)."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_ino if stat.S_ISSOCK(found.st_mode) else None
 
 
 def bytes_received(fd: int) -> int | None:

@@ -164,7 +164,7 @@ class Driver:
             self.loop.flush()
 
     def resolve(self, endpoint: str, answer: Answer) -> Resolved:
-        return Resolved(f"{target_of(endpoint)}:{endpoint.rpartition(':')[2]}")
+        return Resolved((f"{target_of(endpoint)}:{endpoint.rpartition(':')[2]}",))
 
     def tell(self, events: Iterable[Event]) -> None:
         for event in events:
