@@ -1,4 +1,4 @@
-"""Telling the application that hosts of its topics are lost, and that they are back."""
+"""What follows for the application when hosts of its topics are lost, and when they are back."""
 
 from __future__ import annotations
 
@@ -45,6 +45,11 @@ class LostHosts:
             and self._listening.is_listened(topic)
             and self._subscriptions.wants(topic.name)
         ]
+
+    def note_broken_off(self, topics: Sequence[RemoteTopic]) -> None:
+        """Their link, or the path to their host, has ended. Other streams may follow."""
+        for topic in topics:
+            self._subscriptions.stream_lost(topic.name, topic.node, topic.epoch)
 
     def tell(
         self,

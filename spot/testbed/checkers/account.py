@@ -19,7 +19,16 @@ from spot.testbed.evidence import Evidence
 from spot.testbed.journal import IncarnationRecords, Record
 from spot.testbed.topology import NodeSpec
 
-__all__ = ["Account", "Arrival", "IncarnationSpan", "Published", "Stream", "account_of", "matches"]
+__all__ = [
+    "FLUSH_S",
+    "Account",
+    "Arrival",
+    "IncarnationSpan",
+    "Published",
+    "Stream",
+    "account_of",
+    "matches",
+]
 
 FLUSH_S = 0.3
 """What a killed node did in its last moments does not stand in its journal (0.2 s, and some)."""
