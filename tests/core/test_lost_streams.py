@@ -63,6 +63,14 @@ def test_unknown_epoch_and_next_host_are_one_loss() -> None:
     assert subscriptions.new_position("t", "a").deliver(1) == 0
 
 
+def test_stream_that_was_begun_before_its_topic_was_announced_goes_on() -> None:
+    # BEGIN overtakes the end of the last epoch; then the link is lost.
+    subscriptions = begun()
+    subscriptions.new_position("t", "a").advance(2, 5)
+    subscriptions.stream_lost("t", "a", 1)
+    assert subscriptions.stream_goes_on("t", "a", 2) == 0
+
+
 def test_known_end_leaves_no_doubt() -> None:
     # A goodbye says how far the host got, also when another path to it was lost before.
     subscriptions = begun("a")

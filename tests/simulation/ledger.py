@@ -408,7 +408,9 @@ class Ledger:
         return [
             other
             for other in self.by_topic[stream.topic]
-            if before.created < other.created < stream.created
+            if (before.created, before.epoch)
+            < (other.created, other.epoch)
+            < (stream.created, stream.epoch)
         ]
 
     def _check_cause(

@@ -51,12 +51,12 @@ class Feeds:
         for topic, epoch, last in found:
             if topic in subscriber.follows:
                 start = self.feed_again(subscriber, topic, epoch, last)
-                self._tell_begin(subscriber, topic, start)
+                self._replay.tell_place(subscriber, topic, start)
             elif topic not in subscriber.feeds:
                 start = self.begin(subscriber, topic, epoch, last)
                 if topic in subscriber.behind:
                     self._replay.tell_head(subscriber, topic, start)
-                    self._tell_begin(subscriber, topic, start)
+                    self._replay.tell_place(subscriber, topic, start)
                 else:
                     # A link without credit must not put off that the subscription is in force.
                     head = codec.encode_head(topic.topic_id, start, subscriber.requests)
@@ -78,11 +78,6 @@ class Feeds:
     def _control(self, subscriber: Subscriber, record: bytes) -> None:
         assert subscriber.link is not None
         self._context.effects.control(subscriber.link, record)
-
-    def _tell_begin(self, subscriber: Subscriber, topic: HostedTopic, start: int) -> None:
-        """The HEAD waits for credit, and the link may end meanwhile: BEGIN overtakes it."""
-        record = codec.encode_begin(topic.epoch, start, subscriber.requests, topic.name)
-        self._control(subscriber, record)
 
     # FOLLOW
 

@@ -111,11 +111,14 @@ class Subscriptions:
     def stream_lost(self, topic: str, node: str, epoch: int) -> None:
         """A stream that was listened to has broken off. It is in doubt, unless its end is known.
 
-        Before any host has told where a subscription begins, nothing can be missed.
+        Before any host has told where a subscription begins, nothing can be missed. The position
+        may be in a later epoch, whose announcement is still to come.
         """
         positions = self.positions.get(topic, {})
         has_begun = any(position.epoch for position in positions.values())
         position = positions.get(node)
+        if position is not None:
+            epoch = max(epoch, position.epoch)
         is_final = position is not None and position.epoch == epoch and position.final
         if has_begun and not is_final:
             self.in_doubt.setdefault(topic, {}).setdefault(node, epoch)
