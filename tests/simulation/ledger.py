@@ -65,7 +65,8 @@ class Ledger:
     # Topics and subscriptions
 
     def created(self, node: Node, hosted: HostedTopic) -> None:
-        stream = Stream(hosted.name, node.name, hosted.epoch, self.network.now)
+        now = self.network.now
+        stream = Stream(hosted.name, node.name, hosted.epoch, now, standby=hosted.standby)
         key = (hosted.name, node.name, hosted.epoch)
         if key in self.streams:
             raise self.fail(node.name, f"topic {hosted.name} has epoch {hosted.epoch} twice")
@@ -244,6 +245,8 @@ class Ledger:
                 self._check_first(life, reader, message, stream, stale=stale)
             elif not turns:
                 self._check_count(life, reader, message, stream, delivery.link)
+            if missed is None:
+                self._check_doubts(life, reader, message)
         if turns:
             reader.turns.remove(delivery)
         reader.stream = stream
@@ -276,7 +279,9 @@ class Ledger:
         if missed is None:
             # A relay goes on with a stream until it has noticed that its host is gone.
             since = began - (self._silence() if self.has_relays else 0.0)
-            if not any(not other.ended or other.ended_at >= since for other in others):
+            broken = self._hosts_broken(life, stream.topic)
+            ends = [at for at, _ in broken] + [other.ended_at for other in others if other.ended]
+            if all(other.ended for other in others) and max(ends, default=0.0) < since:
                 raise self.fail(life.name, what)
             return
         # Messages sent while another host was listened to are not missed.
@@ -325,8 +330,15 @@ class Ledger:
         where = f"{message.topic} {message.seq} of {message.node}'s {message.epoch}"
         if missed is None:
             self._check_unknown(life, before, stream, where)
-            self._check_lost(life, stream, 1, message.seq, where)
+            if not self.several_hosts(stream.topic):
+                self._check_lost(life, stream, 1, message.seq, where)
             return
+        # A standby may have given the topic back to a host that then left.
+        unsure = before.standby or (self.has_relays and before.node != stream.node)
+        if before is not stream and before.ended in ("", "crashed") and not unsure:
+            raise self.fail(
+                life.name, f"{where} says missed {missed}, but nobody told the end of the last"
+            )
         if self.several_hosts(stream.topic):
             # Messages sent while another host is listened to do not count.
             return
@@ -335,10 +347,6 @@ class Ledger:
             if missed != exact:
                 raise self.fail(life.name, f"{where} says missed {missed}: it is {exact}")
         else:
-            if before.ended in ("", "crashed"):
-                raise self.fail(
-                    life.name, f"{where} says missed {missed}, but nobody told the end of the last"
-                )
             exact = len(before.payloads) - reader.last[before] + message.seq - 1
             unseen = sum(len(other.payloads) for other in self._between(before, stream))
             # A host that left in good order may have come and gone again without being noticed.
@@ -381,11 +389,29 @@ class Ledger:
                 f"({before.ended} at {before.ended_at:.4f}) could be known",
             )
 
+    def _check_doubts(self, life: Life, reader: Reader, message: Message) -> None:
+        """Each link that was lost brings at most one None."""
+        reader.unknown += 1
+        broken = len(self._hosts_broken(life, message.topic))
+        if reader.unknown > broken and not self.has_relays:
+            raise self.fail(
+                life.name,
+                f"{message.topic} {message.seq} says missed None, the {reader.unknown}. time, with "
+                f"{broken} links lost to its hosts",
+            )
+
+    def _hosts_broken(self, life: Life, topic: str) -> list[tuple[float, str]]:
+        """The links with hosts of a topic of whose ends they need not have told."""
+        hosts = {stream.node for stream in self.by_topic[topic]}
+        return [(at, peer) for at, peer in life.broken if peer in hosts]
+
     def _between(self, before: Stream, stream: Stream) -> list[Stream]:
         return [
             other
             for other in self.by_topic[stream.topic]
-            if before.created < other.created < stream.created
+            if (before.created, before.epoch)
+            < (other.created, other.epoch)
+            < (stream.created, stream.epoch)
         ]
 
     def _check_cause(

@@ -38,10 +38,13 @@ class Stream:
     on what; ``told`` those that the news of an orderly end should reach.
     """
 
-    def __init__(self, topic: str, node: str, epoch: int, now: float) -> None:
+    def __init__(
+        self, topic: str, node: str, epoch: int, now: float, *, standby: bool = False
+    ) -> None:
         self.topic = topic
         self.node = node
         self.epoch = epoch
+        self.standby = standby
         self.payloads: list[bytes] = []
         self.times: list[float] = []
         self.dropped = 0
@@ -107,7 +110,7 @@ class Reader:
     It began at ``since``; one before it was ``left``. ``in_force`` says since when it is, by host.
     ``stale`` is what waited for the application when it unsubscribed and subscribed again; the
     ``turns`` among that are where what another subscription got begins. What waits may belong to
-    one that began at ``oldest``.
+    one that began at ``oldest``. ``unknown`` counts messages that said None.
     """
 
     def __init__(self, since: float) -> None:
@@ -115,6 +118,7 @@ class Reader:
         self.last: dict[Stream, int] = {}
         self.link: Link | None = None
         self.fresh = True
+        self.unknown = 0
         self.since = self.left = self.oldest = since
         self.in_force: dict[str, float] = {}
         self.stale: list[Delivery | MultiDelivery] = []
@@ -153,6 +157,8 @@ class Life:
     hosts of topics that others host too: who was listened to is the core's choice. No message
     may come of a link that is ``closed``. With relays, ``lost`` counts outages not yet
     told, by host, and ``begins`` has where relays were in streams when it subscribed to them.
+    ``broken`` has the peers of links that ended without a goodbye, or just after they began, and
+    when.
     """
 
     def __init__(self, node: Node, now: float) -> None:
@@ -171,6 +177,7 @@ class Life:
         self.closed: set[Link] = set()
         self.lost: Counter[str] = Counter()
         self.begins: dict[Stream, int] = {}
+        self.broken: list[tuple[float, str]] = []
         self.waits: dict[str, Wait] = {}
         self.messages = 0
         self.missed = 0

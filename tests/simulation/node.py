@@ -129,6 +129,8 @@ class Node(Driver):
             self._tune(self)
         for topic in self.plan.topics:
             self.create(topic)
+        for topic in self.plan.standbys:
+            self.create(topic, standby=True)
         for endpoint in self.plan.peers:
             self.core.peers.add(endpoint, now)
         for name in self.plan.names:
@@ -216,14 +218,14 @@ class Node(Driver):
                 self.oracle.received(self, item)
         self.act()
 
-    def create(self, topic: str) -> bool:
-        """Hosts a topic, unless a node that is up hosts it (EEXIST)."""
+    def create(self, topic: str, *, standby: bool = False) -> bool:
+        """Hosts a topic, unless a node that is up hosts it (EEXIST) and it does not stand by."""
         registry = self.core.registry
-        if topic in registry.local or any(
-            host.link is not None for host in registry.remote.get(topic, {}).values()
-        ):
+        hosts = registry.remote.get(topic, {}).values()
+        taken = any(host.link is not None and not host.standby for host in hosts)
+        if topic in registry.local or (taken and not standby):
             return False
-        hosted = self.core.announcer.create_topic(topic, self.wall())
+        hosted = self.core.announcer.create_topic(topic, self.wall(), standby=standby)
         self.oracle.created(self, hosted)
         self.act()
         return True

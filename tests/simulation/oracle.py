@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from spot.core.data.inbox import Notice
 from spot.core.link import Link, LinkState
+from spot.core.membership.links import GONE_LEFT
 from spot.message import Event
 from tests.simulation.ledger import Ledger, Violation
-from tests.simulation.life import Life, Seen, Wait
+from tests.simulation.life import TOLD_S, Life, Seen, Wait
 from tests.simulation.network import Network
 
 if TYPE_CHECKING:
@@ -184,6 +185,8 @@ class Oracle(Ledger):
                 life.name, f"loses the link with {peer} ({reason}), to which nothing was done"
             )
         self.views.down(life, peer)
+        if reason != GONE_LEFT or seen.since > self.network.now - TOLD_S:
+            life.broken.append((self.network.now, peer))
         if event.endpoint is not None:
             self._waits(life, event, up_for=self.network.now - seen.since)
         if (

@@ -182,7 +182,8 @@ class ViewOracle:
                 return node.name, f"reaches {sorted(view.reachable)}, not {sorted(linked)}"
             hosted: dict[str, list[str]] = {}
             for name in sorted({node.name, *linked}):
-                for topic in self._world.nodes[name].core.registry.local:
+                registry = self._world.nodes[name].core.registry
+                for topic in registry.local.keys() - registry.standbys.keys():
                     hosted.setdefault(topic, []).append(name)
             several = {topic: tuple(hosts) for topic, hosts in hosted.items() if len(hosts) > 1}
             if view.conflicts != several:

@@ -82,6 +82,8 @@ class Hosting:
                 topic.subscribers.append(subscriber)
                 topic.live.append(subscriber)
                 self._replay.tell_head(subscriber, topic, 0)
+                if topic in subscriber.behind:
+                    self._replay.tell_place(subscriber, topic, 0)
         topic.fit_chunks(CHUNK_MSGS)
         return topic
 

@@ -53,6 +53,15 @@ class Replay:
         subscriber.flow.queue_record(codec.encode_head(topic.topic_id, head, subscriber.requests))
         self._context.effects.touched[subscriber.link] = None
 
+    def tell_place(self, subscriber: Subscriber, topic: HostedTopic, head: int) -> None:
+        """Tells a peer at once that its subscription begins behind this sequence.
+
+        The HEAD waits for credit, and the link may end meanwhile: BEGIN overtakes it.
+        """
+        assert subscriber.link is not None
+        record = codec.encode_begin(topic.epoch, head, subscriber.requests, topic.name)
+        self._context.effects.control(subscriber.link, record)
+
     def put(self, subscriber: Subscriber, topic: HostedTopic, piece: Chunk) -> None:
         """Gives a subscriber a batch of the replay buffer."""
         self._context.counters.replayed_msgs += piece.count

@@ -56,12 +56,12 @@ class SubscriberFeeds:
         for topic, epoch, last in found:
             if topic in subscriber.follows:
                 start = self.feed_again(subscriber, topic, epoch, last)
-                self._tell_begin(subscriber, topic, start)
+                self._replay.tell_place(subscriber, topic, start)
             elif topic not in subscriber.feeds:
                 start = self.begin(subscriber, topic, epoch, last)
                 if topic in subscriber.behind:
                     self._replay.tell_head(subscriber, topic, start)
-                    self._tell_begin(subscriber, topic, start)
+                    self._replay.tell_place(subscriber, topic, start)
                 else:
                     # A link without credit must not put off that the subscription is in force.
                     head = codec.encode_head(topic.topic_id, start, subscriber.requests)
@@ -83,11 +83,6 @@ class SubscriberFeeds:
     def _control(self, subscriber: Subscriber, record: bytes) -> None:
         assert subscriber.link is not None
         self._context.effects.control(subscriber.link, record)
-
-    def _tell_begin(self, subscriber: Subscriber, topic: HostedTopic, start: int) -> None:
-        """Sends BEGIN before the HEAD, which waits for credit: the link may end while it waits."""
-        record = codec.encode_begin(topic.epoch, start, subscriber.requests, topic.name)
-        self._control(subscriber, record)
 
     # FOLLOW
 

@@ -100,6 +100,7 @@ class Lifecycle:
         """A link has ended. With ``notice``, the application is told which hosts are lost."""
         announced = self._announced[link]
         listened = self._lost_hosts.listened_on(announced)
+        self._lost_hosts.note_broken_off(listened)
         nodes = list(announced.paths)
         self._links.end(link)
         if self._links.by_node.get(link.node) is link:

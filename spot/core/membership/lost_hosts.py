@@ -1,4 +1,7 @@
-"""Tells the application that hosts of its topics are lost, and that they are back."""
+"""Tells the application that hosts of its topics are lost, and that they are back.
+
+A lost host also puts the streams of its topics in doubt.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,11 @@ class LostHosts:
             and self._listening.is_listened(topic)
             and self._subscriptions.wants(topic.name)
         ]
+
+    def note_broken_off(self, topics: Sequence[RemoteTopic]) -> None:
+        """Their link, or the path to their host, has ended. Other streams may follow."""
+        for topic in topics:
+            self._subscriptions.stream_lost(topic.name, topic.node, topic.epoch)
 
     def tell(
         self,

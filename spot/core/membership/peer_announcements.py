@@ -154,6 +154,8 @@ class PeerAnnouncements:
             self._receiver.on_final(topic, head)
             topic.path.ended.add(topic.name)
             self._relay.end_topic(topic, head)
+        elif self._listening.is_listened(topic) and self._subscriptions.wants(topic.name):
+            self._lost_hosts.note_broken_off((topic,))
         registry.end_announcement(topic)
         if was and self._listening.is_active(topic):
             registry.withdraw(*key)
@@ -230,6 +232,7 @@ class PeerAnnouncements:
             del announced.topics[topic.topic_id]
             announced.awaiting.discard(topic)
             self._registry.end_announcement(topic)
+        self._lost_hosts.note_broken_off(listened)
         if reason != GONE_LEFT:
             self._receiver.forget_ends(node, path.ended)
         self._reroute.end_path(announced, path)

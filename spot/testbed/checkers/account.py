@@ -18,7 +18,16 @@ from spot.testbed.evidence import Evidence
 from spot.testbed.journal import IncarnationRecords, Record
 from spot.testbed.topology import NodeSpec
 
-__all__ = ["Account", "Arrival", "IncarnationSpan", "Published", "Stream", "account_of", "matches"]
+__all__ = [
+    "FLUSH_S",
+    "Account",
+    "Arrival",
+    "IncarnationSpan",
+    "Published",
+    "Stream",
+    "account_of",
+    "matches",
+]
 
 FLUSH_S = 0.3
 """The journal of a killed node may lack its last moments (0.2 s, with some room)."""
