@@ -1,5 +1,5 @@
-# Everything that a clone of this repository can do. Needs Python 3.11 or newer, and nothing
-# before it: the first target that is called makes .venv.
+# Everything that a clone of this repository can do. It needs Python 3.11 or newer. No other setup
+# is needed, as each target makes .venv first if it is missing.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -30,15 +30,15 @@ TOPOLOGIES := mesh two-node hub-spoke
 
 mesh-up: $(STAMP) ## start three nodes that know one another (NODES=7: seven)
 mesh-status: $(STAMP) ## show its nodes, links and traffic
-mesh-logs: $(STAMP) ## show what its nodes say
+mesh-logs: $(STAMP) ## show the logs of its nodes
 mesh-down: $(STAMP) ## end it
 two-node-up: $(STAMP) ## start two nodes
 two-node-status: $(STAMP) ## show their links and traffic
-two-node-logs: $(STAMP) ## show what they say
+two-node-logs: $(STAMP) ## show their logs
 two-node-down: $(STAMP) ## end them
 hub-spoke-up: $(STAMP) ## start a hub with three spokes (NODES=7: seven)
 hub-spoke-status: $(STAMP) ## show their links and traffic
-hub-spoke-logs: $(STAMP) ## show what they say
+hub-spoke-logs: $(STAMP) ## show their logs
 hub-spoke-down: $(STAMP) ## end them
 
 $(TOPOLOGIES:%=%-up): %-up:
@@ -61,7 +61,7 @@ scenario: $(STAMP) ## run one: make scenario NAME=split-brain, or NAME=random SE
 images: $(STAMP) ## build the images of node and Toxiproxy (the -up targets do, once)
 	@PYTHON=$(abspath $(BIN)/python) scripts/images.sh $(ARGS)
 
-doctor: $(STAMP) ## say what of engine, compose, images and proxy is there
+doctor: $(STAMP) ## check engine, compose, images and proxy, and say how to get them
 	@$(SPOT) doctor
 
 ## Work on SPOT
@@ -81,7 +81,7 @@ lint: $(STAMP) ## check style, format and types
 	  $(BIN)/mypy || result=1; \
 	  exit $$result
 
-cover: $(STAMP) ## say which lines tests run (ARGS='tests/core tests/library': of these alone)
+cover: $(STAMP) ## measure which lines tests run (ARGS='tests/core tests/library': only these)
 	@rm -rf .coverage && mkdir .coverage
 	@$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal \
 	  -o timeout=300 -o faulthandler_timeout=290 \
@@ -89,13 +89,13 @@ cover: $(STAMP) ## say which lines tests run (ARGS='tests/core tests/library': o
 	  $(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && \
 	  $(BIN)/coverage report && echo "Line by line: .coverage/html/index.html" && exit $$result
 
-bench: $(STAMP) ## measure SPOT beside raw pyzmq and others, and draw it (ARGS=--help: more)
+bench: $(STAMP) ## compare the speed of SPOT, raw pyzmq and others, and draw it (ARGS=--help: more)
 	@$(BIN)/python -m bench $(or $(ARGS),--picture)
 
 sim: $(STAMP) ## run thousands of simulated fault schedules
 	@$(BIN)/python -m tests.simulation $(ARGS)
 
-faults: $(STAMP) ## measure how fast cut and silent links are told and healed
+faults: $(STAMP) ## measure how fast cut and silent links are noticed and healed
 	@$(BIN)/python -m tests.faults $(ARGS)
 
 soak: $(STAMP) ## five minutes of a mesh under load: memory flat, nothing lost
@@ -103,7 +103,7 @@ soak: $(STAMP) ## five minutes of a mesh under load: memory flat, nothing lost
 
 install: $(STAMP) ## make .venv with SPOT and all tools (the other targets do it by themselves)
 
-clean: ## remove .venv and what tools have left
+clean: ## remove .venv and the caches of tools
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(STAMP): pyproject.toml

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Brings a Chromium, in which tests look at the pages of reports, where none is installed.
+# Installs Chromium if it is missing, for the tests that look at the pages of reports.
 #
 #   scripts/chromium.sh
 #
-# Can be run any number of times. Installs Debian's package, which needs root.
+# It can be run any number of times. It installs Debian's package, which needs root.
 set -euo pipefail
 
 say() { echo "chromium: $*"; }

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Brings up a container engine where none answers, with the compose and buildx plugins.
+# Starts a container engine with the compose and buildx plugins, if none answers.
 #
 #   scripts/engine.sh
 #
-# Does only what is missing, says what it does, and can be run any number of times. Whatever it
-# has to install or start comes from Debian's packages and needs root.
+# It does only what is missing, says what it does, and can be run any number of times. It installs
+# Debian's packages, which needs root, and so does starting the engine.
 set -euo pipefail
 
-COMPOSE_MIN=2.24   # has !override and !reset, which the overlays in compose/ are made of
+COMPOSE_MIN=2.24   # the first with !override and !reset, which the overlays in compose/ use
 PLUGIN_SUITE=trixie # Debian's first release with both plugins; they work with older engines too
 PLUGIN_DIRECTORY=/usr/local/lib/docker/cli-plugins
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -64,7 +64,7 @@ start_engine() {
     done
 }
 
-# Debian's mirror is whichever apt already uses: no address is written down here.
+# Uses the mirror that apt is set up for.
 debian_mirror() {
     apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Label: Debian' | sed -n 1p
 }

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Builds the images of the node and of Toxiproxy, unless they are built already.
 #
-#   scripts/images.sh                     a registry's images where one answers, else packages
-#   scripts/images.sh --from registry     only so, or fail
-#   scripts/images.sh --from packages     no registry is asked
+#   scripts/images.sh                     from a registry's images if one answers, else packages
+#   scripts/images.sh --from registry     from a registry's images only
+#   scripts/images.sh --from packages     from packages only, without asking a registry
 #
-# "From packages": the base comes from Debian's packages, Toxiproxy from its Go module. The Python
-# wheels are downloaded outside the build either way. The Python that does it is $PYTHON.
+# "From packages": the base comes from Debian's packages, Toxiproxy from its Go module. In either
+# case $PYTHON downloads the Python wheels outside of the build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 REGISTRY_WAIT_S=5
 SPACE_MIN_MB=1500
-SUITE=bookworm # has the Python that the registry's image has
+SUITE=bookworm # its Python is that of the registry's image
 BASE_PACKAGES=python3-minimal,libpython3-stdlib,libstdc++6,netbase
 INPUTS_LABEL=spot.inputs # a hash of all that an image is made of
 SOURCE_LABEL=spot.source # registry or packages
@@ -58,7 +58,7 @@ is_current() { # image, hash
     [[ $from == any || $(label_of "$1" "$SOURCE_LABEL") == "$from" ]]
 }
 
-# Sets $source to where this image is to come from.
+# Sets $source to registry or packages, for this image.
 choose_source() { # image of a registry
     source=$from
     [[ $from == packages ]] && return
@@ -82,11 +82,11 @@ build() { # name, tag, hash, build arguments...
     done
     quietly "building $image" docker build --tag "$image" --label "$INPUTS_LABEL=$hash" \
         --label "$SOURCE_LABEL=$source" "${arguments[@]}" "images/$name"
-    # What this tag named before.
+    # The image that had this tag before.
     docker image prune --force --filter "label=$INPUTS_LABEL" >/dev/null
 }
 
-# A Python on a Debian without a package manager's front end, manual pages and translations.
+# Debian with Python, without the front end of the package manager, manual pages and translations.
 build_base() { # image, hash
     [[ $(label_of "$1" "$INPUTS_LABEL") == "$2" ]] && return
     [[ $(id -u) == 0 ]] || fail "a base made of packages needs root: run 'sudo $0'."
@@ -99,7 +99,7 @@ mirror_of() { # whose packages
 }
 
 import_base() {
-    # The mirrors are whichever apt already uses: no address is written down here.
+    # Uses the mirrors that apt is set up for.
     local signed='signed-by=/usr/share/keyrings/debian-archive-keyring.gpg' main security
     main=$(mirror_of Debian)
     security=$(mirror_of Debian-Security)
@@ -119,7 +119,7 @@ END
     rm "$work/base.tar"
 }
 
-# The image's wheels: for its Python and the engine's processor, whatever runs this script.
+# Downloads the image's wheels, for its Python and the engine's processor, not for this machine's.
 collect_wheels() {
     local wheels=images/node/wheels platform
     mkdir -p "$wheels"
@@ -186,7 +186,7 @@ import_toxiproxy() {
 check_space() {
     local root free
     root=$(docker info --format '{{.DockerRootDir}}')
-    [[ -d $root ]] || return 0 # the engine is elsewhere, and says so itself
+    [[ -d $root ]] || return 0 # the engine runs on another machine, and reports a full disk itself
     free=$(df --output=avail --block-size=1M "$root" | tail -n 1)
     ((free >= SPACE_MIN_MB)) || fail "only $((free)) MB are free at $root, and images take up to" \
         "$SPACE_MIN_MB MB to build: 'docker system df' shows what the engine holds."
@@ -207,7 +207,7 @@ docker buildx version >/dev/null 2>&1 || fail "docker has no buildx plugin: run 
 check_space
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Two builds at once would take each other's wheels away.
+# Two builds at once would remove each other's wheels.
 exec 9<images
 flock --nonblock 9 || { say "waiting for another build to end"; flock 9; }
 

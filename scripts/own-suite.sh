@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs examples/own-suite as an outside project would be run: the wheel of this clone, installed into
-# an environment of its own, and the suite in a folder away from the clone.
+# Runs examples/own-suite as an outside project: installs the wheel of this clone into an environment
+# of its own, and runs the suite in a folder outside of the clone.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-$root/.venv/bin/python}

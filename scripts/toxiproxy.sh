@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds Toxiproxy's server from its Go module: scripts/toxiproxy.sh FOLDER
-# Leaves FOLDER/toxiproxy-server; does nothing when the right version is there already. Needs Go.
+# Writes FOLDER/toxiproxy-server. Does nothing if the right version is there already. Needs Go.
 # Tests find it with FOLDER on PATH, or with TOXIPROXY_SERVER=FOLDER/toxiproxy-server.
 set -euo pipefail
 
@@ -24,7 +24,7 @@ if ! command -v go >/dev/null; then
     exit 1
 fi
 
-# Built beside its place and moved there, so that what stands there is always whole.
+# Builds beside the final path and moves the file there, so that it is always whole.
 build=$(mktemp -d "$folder/.build.XXXXXX")
 trap 'rm -rf "$build"' EXIT
 echo "building toxiproxy-server $version"

@@ -17,6 +17,8 @@ from spot.errors import (
     QueueFull,
     SpotError,
     TimedOut,
+    TooManyOpenFiles,
+    TooManyThreads,
     TopicExists,
     TopicNotFound,
 )
@@ -66,6 +68,8 @@ __all__ = [
     "SpotError",
     "TimedOut",
     "Timeout",
+    "TooManyOpenFiles",
+    "TooManyThreads",
     "TopicExists",
     "TopicNotFound",
     "View",

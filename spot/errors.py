@@ -14,6 +14,8 @@
     ├── NoQuorum            ENETUNREACH
     ├── QueueFull           EAGAIN
     ├── MessageTooLarge     EMSGSIZE
+    ├── TooManyOpenFiles    EMFILE
+    ├── TooManyThreads      EAGAIN
     └── TimedOut            ETIMEDOUT     also a TimeoutError
 
 Each error has the errno of this table. Its text says what is wrong and what to do; its fields hold
@@ -39,6 +41,8 @@ __all__ = [
     "QueueFull",
     "SpotError",
     "TimedOut",
+    "TooManyOpenFiles",
+    "TooManyThreads",
     "TopicExists",
     "TopicNotFound",
 ]
@@ -58,7 +62,9 @@ class SpotError(OSError):
     topics: tuple[str, ...]
     """The topics that are meant; the one topic, if there is one."""
     limit: int | None
-    """The limit that was reached: a number of messages, members or bytes, as the text says."""
+    """The limit that was reached: a number of messages, members, bytes or descriptors, as the text
+    says.
+    """
     reason: str | None
     """Why, in a few words that stay the same from version to version."""
 
@@ -186,6 +192,21 @@ class MessageTooLarge(SpotError):
     """The payload is larger than ``max_message_bytes``, which is ``limit``."""
 
     code = errno.EMSGSIZE
+
+
+class TooManyOpenFiles(SpotError):
+    """The process may open no more descriptors, or not as many as the call needs.
+
+    ``limit`` is the limit of the process. A node asks for a few more descriptors than it needs.
+    """
+
+    code = errno.EMFILE
+
+
+class TooManyThreads(SpotError):
+    """The process can't start the threads that a node needs."""
+
+    code = errno.EAGAIN
 
 
 class TimedOut(SpotError, TimeoutError):

@@ -1,4 +1,4 @@
-"""What the library hands out: messages, peers, metrics, views, events. All of it immutable."""
+"""The values that the library returns: messages, peers, metrics, views, events. All immutable."""
 
 from __future__ import annotations
 
@@ -172,8 +172,8 @@ class Metrics:
 class View:
     """Which nodes one node can reach, in its own judgement. Other nodes may judge otherwise.
 
-    A view holds no lock and elects nobody. Just after a partition, a node may believe for a moment
-    that it has a quorum while the other side has one already (docs/guarantees.md, *quorum*).
+    A view holds no lock and elects no leader. Just after a partition, a node may believe for a
+    moment that it has a quorum while the other side has one already (docs/guarantees.md, *quorum*).
     """
 
     version: int

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from spot.program.terminal import escape_what_can_not_be_shown
+
 __all__ = ["main"]
 
 _EXTRA_PACKAGES = ("click", "rich")
@@ -12,6 +14,7 @@ EXIT_INTERRUPTED = 130
 
 def main() -> None:
     """The entry point of ``spot``: runs the command line, and exits."""
+    escape_what_can_not_be_shown()
     try:
         from spot.cli.group import run_command_line
 

@@ -7,6 +7,7 @@ import json
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from spot.cli.joining import join, peer_option
 from spot.cli.running import on_option
@@ -30,5 +31,5 @@ def command(as_json: bool, on: str | None, peers: tuple[str, ...]) -> None:
     table.add_column("topic")
     table.add_column("host")
     for topic, host in hosts:
-        table.add_row(topic, host)
+        table.add_row(Text(topic), Text(host))
     Console(highlight=False).print(table)

@@ -1,10 +1,10 @@
-"""The lock of a node, within which no handler of a signal runs.
+"""The lock of a node. While it is held, no signal handler runs.
 
-Python runs the handlers of signals in the main thread, between any two of its steps, and a handler
-may raise, as that of Ctrl-C does. Raised within a node, it would tear apart what belongs together,
-such as the parts of a frame that is being sent. So while the main thread holds a node's lock,
-the signals that end or interrupt programs are noted only. Their handlers run when the lock is given
-up, or when a call that waits is between two turns.
+Python runs signal handlers in the main thread, between any two of its steps, and a handler may
+raise, as that of Ctrl-C does. An exception in the middle of a node's work would break things that
+belong together, such as the parts of a frame that is being sent. So while the main thread holds a
+node's lock, the signals that end or interrupt programs are only noted. Their handlers run when the
+lock is given up, or between two turns of a call that waits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 
-# Those of the module signal convert to enums, which costs more than all the rest.
+# The functions of the module signal convert to enums, which costs more than all the rest.
 from _signal import getsignal  # type: ignore[import-not-found]
 from _signal import signal as set_handler
 from collections.abc import Callable
@@ -26,9 +26,10 @@ PUT_OFF = (int(SIGINT), int(SIGTERM), int(SIGHUP), int(SIGALRM))
 
 
 class SignalLock:
-    """A lock, for ``with``; not reentrant. Signals that come meanwhile write to ``wake``.
+    """A lock, for ``with``. It is not reentrant. Signals that come meanwhile write to ``wake``.
 
-    ``raw`` is the lock alone: for conditions, and to give it up for a wait that ``wake`` ends.
+    ``raw`` is the lock alone, for conditions, and to give the lock up for a wait that ``wake``
+    ends.
     """
 
     __slots__ = ("_found", "_is_away", "_note", "_put_off", "noted", "raw")
@@ -37,7 +38,7 @@ class SignalLock:
         self.raw = threading.Lock()
         self.noted: list[int] = []
         self._is_away = False
-        # Handlers of the signals when they were last looked at, and which of them are Python's.
+        # The handlers of the signals at the last look, and which of them are Python's.
         self._found: list[object] = []
         self._put_off: list[tuple[int, Handler]] = []
 
@@ -71,9 +72,8 @@ class SignalLock:
 
     def run_handlers(self) -> None:
         """Lock held. Handles the signals that are due, without the lock.
-
-        What their handlers raise comes from here, with the lock held again; without it, if one more
-        signal comes before that.
+        An exception that a handler raises comes from here, with the lock held again. If one more
+        signal comes before that, the exception comes without the lock.
         """
         self._is_away = True
         self.raw.release()
@@ -86,7 +86,7 @@ class SignalLock:
 
     @property
     def is_held(self) -> bool:
-        """Within ``with``: whether this thread has the lock still, whatever handlers raised."""
+        """Within ``with``: whether this thread still has the lock after a handler raised."""
         return not self._is_away or threading.get_ident() != _main_thread
 
     def _hold(self) -> None:
@@ -135,7 +135,7 @@ class SignalLock:
 
 
 _holder: SignalLock | None = None
-"""Whose lock the main thread holds, or waits for."""
+"""The node whose lock the main thread holds, or waits for."""
 _main_thread = threading.main_thread().ident
 
 

@@ -19,24 +19,29 @@ PORT_MAX = 65_535
 class PortReservation:
     """Ports that no other reservation takes, until ``release``.
 
-    Each is held by a socket that is bound but doesn't listen: a node (whose socket has
-    SO_REUSEADDR, as libzmq sets it) can still bind and listen there, also after a restart, and a
-    dial before it does is refused. Free ports come from outside the range that the kernel gives to
-    outgoing connections, so that no dial can take a port that a node is about to bind.
+    A socket holds each port: it is bound, but doesn't listen. A node can still bind and listen
+    there, also after a restart, as libzmq sets SO_REUSEADDR. A dial is refused until it does.
+
+    Free ports come from outside the kernel's range for outgoing connections, so that no dial takes
+    a port that a node is about to bind. Hosts that are tuned for many connections may leave too
+    few ports outside that range. Then ports come from within: the kernel gives no dial a port that
+    a socket holds.
     """
 
     def __init__(self) -> None:
         self._held: list[socket.socket] = []
 
     def free(self, count: int) -> list[int]:
-        """So many free ports. Raises PortInUse when there are not so many."""
+        """``count`` free ports. Raises PortInUse if there are fewer."""
         low, high = _ephemeral_range()
-        candidates = [port for port in range(PORT_MIN, PORT_MAX + 1) if not low <= port <= high]
+        candidates = list(range(PORT_MIN, PORT_MAX + 1))
         random.shuffle(candidates)
+        # The loop takes them from the end, so the ports outside the range come last here.
+        candidates.sort(key=lambda port: not low <= port <= high)
         taken: list[int] = []
         while len(taken) < count and candidates:
             port = candidates.pop()
-            # Held exclusively, so that two testbeds that choose at once choose differently.
+            # Held exclusively, so that two testbeds that choose at once get different ports.
             if self._hold(port, exclusive=True):
                 taken.append(port)
         if len(taken) < count:
@@ -44,7 +49,7 @@ class PortReservation:
         return taken
 
     def from_base(self, base: int, names: tuple[str, ...]) -> list[int]:
-        """``base`` and those that follow, one for each name. Raises PortInUse naming the first."""
+        """``base`` and the next ports, one for each name. Raises PortInUse, naming the first."""
         if not 1 <= base <= PORT_MAX - len(names) + 1:
             raise PortInUse(f"ports {base} to {base + len(names) - 1} are not all from 1 to 65535")
         ports = list(range(base, base + len(names)))
@@ -57,7 +62,7 @@ class PortReservation:
         return ports
 
     def release(self) -> None:
-        """Lets all of them go; nodes that listen there are not touched."""
+        """Releases all of them. Nodes that listen there go on."""
         for held in self._held:
             held.close()
         self._held.clear()
@@ -73,7 +78,7 @@ class PortReservation:
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
                 return False
             raise
-        # From now on shared with the node that it is meant for.
+        # From now on it is shared with its node.
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._held.append(held)
         return True

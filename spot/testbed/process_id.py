@@ -1,7 +1,7 @@
-"""Which process is meant: its number and when it started, so that a reused number is another.
+"""Identifies a process by its number and its start time, as numbers are reused.
 
-Linux only, as it reads ``/proc``. Signals go through a pidfd, which stands for one process for
-ever, so nothing can slip in between the check and the signal.
+Linux only, as it reads ``/proc``. Signals go through a pidfd, which always means the same process.
+So a number that is reused between the check and the signal does no harm.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ProcessId:
 
     @property
     def is_alive(self) -> bool:
-        """Whether this very process runs, paused or not. Reaps a child of ours that has ended."""
+        """Whether this process runs, paused or not. Reaps it if it is a child that has ended."""
         state = self._state()
         if state == "Z":
             with contextlib.suppress(ChildProcessError):
@@ -46,18 +46,18 @@ class ProcessId:
 
     @property
     def is_paused(self) -> bool:
-        """Whether SIGSTOP holds it."""
+        """Whether SIGSTOP has stopped it."""
         return self._state() == "T"
 
     def _state(self) -> str:
-        """Its letter in ``/proc``. Empty: it is gone, and the number free or another's."""
+        """Its state letter in ``/proc``. Empty: it has ended; its number may be in use again."""
         fields = _stat(self.pid)
         if fields is None or f"{_boot()}-{fields[_START_TICKS]}" != self.start:
             return ""
         return fields[_STATE]
 
     def send(self, number: signal.Signals) -> bool:
-        """Sends a signal to this very process. False: it has ended."""
+        """Sends a signal to this process. False: it has ended."""
         try:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -74,11 +74,11 @@ class ProcessId:
 
 
 def end_processes(processes: Iterable[ProcessId], grace_s: float) -> None:
-    """SIGTERM to all of them, SIGKILL to those that live after ``grace_s``; returns when gone."""
+    """Sends SIGTERM to all, and SIGKILL after ``grace_s`` seconds. Returns when all have ended."""
     left = [process for process in processes if process.is_alive]
     for process in left:
         process.send(signal.SIGTERM)
-        process.send(signal.SIGCONT)  # one that is paused could not leave
+        process.send(signal.SIGCONT)  # a paused process could not leave
     left = _left_after(left, grace_s)
     for process in left:
         process.send(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The handle of one proxied pair: what faults are made with, by hand or by a test."""
+"""The handle of one proxied link, with which faults and tests break and heal it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["ProxiedLink"]
 
 @dataclass(frozen=True)
 class ProxiedLink:
-    """The link of a pair of nodes, and the proxy that all of it goes through.
+    """The link of a pair of nodes, and the proxy that all of its traffic passes.
 
-    The same for Toxiproxy and the embedded proxy. Every call raises ProxyError. Safe to use from
-    several threads.
+    It is the same for Toxiproxy and the embedded proxy. Every call may raise ProxyError. Safe to
+    use from several threads.
     """
 
     dialler: str
     listener: str
     proxy: Proxy
-    """The proxy itself, as toxiproxy-python has it."""
+    """The proxy, as an object of toxiproxy-python."""
     address: tuple[str, int]
-    """Where this machine reaches the proxy's own port: what connects there, ends at ``listener``
-    as the dialler does."""
+    """The address of the proxy's port from this machine. A connection to it ends at ``listener``,
+    as those of the dialler do."""
 
     @property
     def pair(self) -> tuple[str, str]:
@@ -35,7 +35,7 @@ class ProxiedLink:
 
     @property
     def is_enabled(self) -> bool:
-        """Whether the proxy listens, asked now."""
+        """Whether the proxy listens. Asks the server."""
         return self.proxy.refresh().enabled
 
     def disable(self) -> None:
@@ -58,36 +58,36 @@ class ProxiedLink:
         toxicity: float = 1.0,
         **attributes: int,
     ) -> None:
-        """Adds a toxic to the bytes on their way to one node, at once for open connections too.
+        """Adds a toxic to the bytes on their way to one node. Open connections get it too.
 
-        ``towards``: the node that the bytes go to; None: a toxic each way. ``attributes``: as
-        Toxiproxy has them (``latency=200`` in ms, ``rate=64`` in kB/s). The toxic is named after
-        type and stream. Raises ValueError when ``towards`` is no end of this link.
+        ``towards``: the node that the bytes go to; None: adds a toxic in each direction.
+        ``attributes``: those of Toxiproxy (``latency=200`` in ms, ``rate=64`` in kB/s). The toxic
+        is named after type and stream. Raises ValueError if ``towards`` is not an end of this link.
         """
         for stream in self.streams(towards):
             self.proxy.add_toxic(type, stream=stream, toxicity=toxicity, attributes=attributes)
 
     def remove_toxic(self, type: str, *, towards: str | None = None) -> None:  # noqa: A002
-        """Removes what ``add_toxic`` with the same arguments has added."""
+        """Removes the toxics that ``add_toxic`` with the same arguments added."""
         for stream in self.streams(towards):
             self.proxy.destroy_toxic(f"{type}_{stream}")
 
     def blackhole(self, *, towards: str | None = None) -> None:
-        """Lets bytes vanish on their way to one node (None: both), connections left open.
+        """Drops all bytes on their way to one node (None: to both); connections stay open.
 
-        The ``timeout`` toxic of 0 ms. Healing closes the connections that lost bytes.
+        It is the ``timeout`` toxic with 0 ms. Healing closes the connections that lost bytes.
         """
         self.add_toxic("timeout", towards=towards, timeout=0)
 
     def heal(self) -> None:
-        """Removes every toxic and enables the proxy, whatever was done to it."""
+        """Removes every toxic and enables the proxy."""
         self.proxy.destroy_toxics()
         self.proxy.enable()
 
     def streams(self, towards: str | None = None) -> tuple[str, ...]:
-        """Toxiproxy's names of the directions: towards one node, or both ways.
+        """Toxiproxy's names of the directions: towards one node, or both (None).
 
-        Raises ValueError when ``towards`` is no end of this link.
+        Raises ValueError if ``towards`` is not an end of this link.
         """
         by_node: Mapping[str | None, tuple[str, ...]] = {
             None: ("upstream", "downstream"),

@@ -1,6 +1,6 @@
-"""The cluster of one test of a user's suite: started, broken, judged and ended for pytest.
+"""The cluster of one test in a user's suite: starts, breaks, judges and ends it for pytest.
 
-The fixtures are in ``pytest_spot.py``, outside of the package so that pytest needn't import that.
+The fixtures are in ``pytest_spot.py``, outside of the package, so that pytest need not import it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from spot.testbed.errors import (
     ContextMissing,
     EngineMissing,
 )
-from spot.testbed.evidence import Evidence, Finding, Phases, Verdict
+from spot.testbed.evidence import Evidence, Phases
 from spot.testbed.faults import ActiveFault, inject, parse_fault
 from spot.testbed.report import write_report
 from spot.testbed.report.files import PAGE_FILE
@@ -39,13 +39,14 @@ from spot.testbed.results import Result
 from spot.testbed.scenario_run import verdict_of
 from spot.testbed.topology import Topology
 from spot.testbed.variables import check_variables
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = ["ClusterUnderTest", "Wanted", "cluster_under_test"]
 
 ASSERTION = "the test itself"
-"""The finding for what the user's own test found wrong."""
+"""The name of the finding for a failure of the user's own test."""
 SETTLE_S = 1.0
-"""So long traffic goes on after the recovery, so that what was lost is told with a next message."""
+"""Traffic goes on for so long after the recovery, as the next message reports lost ones."""
 RECOVERY_GRACE_S = 10.0
 NAME_LENGTH_MAX = 100
 
@@ -54,12 +55,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What ``@pytest.mark.spot`` asks for; its arguments are these fields."""
+    """The arguments of ``@pytest.mark.spot``, a field each."""
 
     topology: str | Topology = "mesh"
     nodes: int | None = None
     backend: str | None = None
-    """None: as ``--spot-backend`` or BACKEND say, else what is there."""
+    """None: that of ``--spot-backend`` or BACKEND, else docker if possible, else process."""
     rate: float = 100.0
     settings: Mapping[str, object] | None = None
     """Settings of the nodes by name, such as ``{"peer_timeout": 0.6}``. A sequence is a list, a
@@ -70,7 +71,7 @@ class Wanted:
 
     @classmethod
     def of(cls, item: pytest.Item) -> Wanted:
-        """As the nearest marker of the test says. Raises ClusterError for unknown arguments."""
+        """The arguments of the test's nearest marker. Raises ClusterError for unknown ones."""
         marker = item.get_closest_marker("spot")
         if marker is None:
             return cls()
@@ -105,7 +106,7 @@ class Wanted:
 
 @contextlib.contextmanager
 def cluster_under_test(item: pytest.Item) -> Iterator[ClusterUnderTest]:
-    """The cluster of this test, not started yet. Ended, and reported if the test failed."""
+    """The cluster of this test, not started yet. Ends it, and reports it if the test failed."""
     under_test = _made(lambda: ClusterUnderTest(item))
     try:
         yield under_test
@@ -114,7 +115,7 @@ def cluster_under_test(item: pytest.Item) -> Iterator[ClusterUnderTest]:
 
 
 class ClusterUnderTest:
-    """One cluster and what was done to it. Raises ClusterError when it can't be made."""
+    """One cluster, its faults and its verdict. Raises ClusterError if it can't be made."""
 
     def __init__(self, item: pytest.Item) -> None:
         wanted = Wanted.of(item)
@@ -126,7 +127,7 @@ class ClusterUnderTest:
         self._title = item.nodeid
         variables = wanted.variables
         self._bounds = bounds_of({**os.environ, **variables})
-        # Before the directory is made: a marker that is wrong leaves none.
+        # Checked before the directory is made, so that a wrong marker leaves none.
         make_backend(self._backend)
         self._directory = new_directory(root, self._name)
         self.cluster = Cluster(
@@ -168,10 +169,10 @@ class ClusterUnderTest:
         return active
 
     def check(self, *guarantees: str) -> Result:
-        """Heals, waits for the recovery, ends traffic and cluster, judges, reports; may fail.
+        """Heals, waits for the recovery, ends traffic and cluster, judges and reports. May fail.
 
-        Called again, it judges the same run by other guarantees. None named: all that the run has
-        put to the test. Raises UnknownGuarantee.
+        A second call judges the same run by other guarantees. Without names, it judges all that
+        the run has tested. Raises UnknownGuarantee.
         """
         __tracebackhide__ = True
         if self._evidence is None:
@@ -183,20 +184,20 @@ class ClusterUnderTest:
         return result
 
     def failed(self, text: str) -> None:
-        """The test has failed, with this as the last thing said, if not by ``check``."""
+        """Notes that the test failed with this text, unless ``check`` made it fail."""
         if self._is_told:
             return
         lines = [line for line in text.splitlines() if line.startswith("E  ")] or text.splitlines()
         self._failure = lines[0].removeprefix("E").strip() if lines else "it failed"
 
     def where(self) -> str:
-        """Where the run's timeline and the rest of its artefacts are."""
+        """The paths of the run's timeline and its other artefacts."""
         files = f"journals and logs: {self._directory}"
-        # A cluster that did not start has nothing to be drawn.
+        # A cluster that did not start has no timeline.
         return files if self._ready is None else f"timeline: {self._directory / PAGE_FILE}\n{files}"
 
     def end(self) -> None:
-        """Ends what is still up, whatever has happened; a test that failed gets its report."""
+        """Ends what is still up, in any case. A test that failed gets a report."""
         try:
             if self._failure and self._ready is not None:
                 if self._evidence is None:
@@ -212,7 +213,7 @@ class ClusterUnderTest:
         self._trouble += self._ended()
         if recover and not self._trouble:
             timeout = self._bounds.reconnect_max + self._bounds.silence + RECOVERY_GRACE_S
-            # That it is not whole again is what the checker of the reconnect judges.
+            # The checker of reconnects judges links that are not up again.
             with contextlib.suppress(ClusterNotReady):
                 self.cluster.wait_until(lambda status: status.is_ready, timeout)
                 self._recovered = time.monotonic()
@@ -285,7 +286,7 @@ class ClusterUnderTest:
 
 
 def _made(make: Callable[[], T]) -> T:
-    """What this makes. An error of the testbed fails the test by its words alone."""
+    """Returns what ``make`` returns. An error of the testbed fails the test with only its text."""
     try:
         return make()
     except (ClusterError, InvalidArgument, OSError) as error:
@@ -294,7 +295,7 @@ def _made(make: Callable[[], T]) -> T:
 
 
 def _backend(given: str | None) -> str:
-    """The backend that is asked for, else containers if they can be had, and else processes."""
+    """The given backend, else containers if possible, else processes."""
     given = given or os.environ.get("BACKEND")
     if given:
         if given not in BACKENDS:
@@ -314,7 +315,7 @@ def _backend(given: str | None) -> str:
         require_compose()
         require_images(client)
     except ClusterError as error:
-        print(f"SPOT: {error}. Taking local processes")  # noqa: T201  pytest shows it on failure
+        print(f"SPOT: {error}. Using local processes")  # noqa: T201  pytest shows it on failure
         return "process"
     finally:
         client.close()

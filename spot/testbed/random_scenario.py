@@ -1,4 +1,4 @@
-"""Random scenarios: a seed draws topology, traffic, settings and faults, always the same ones."""
+"""Random scenarios: a seed determines topology, traffic, settings and faults."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["RANDOM", "SEED_MAX", "random_scenario"]
 T = TypeVar("T")
 
 RANDOM = "random"
-"""The name of all of them."""
+"""The name of every random scenario."""
 SEED_MAX = 1 << 31
 
 TOPOLOGIES = (("two-node", None), ("mesh", 3), ("mesh", 4), ("hub-spoke", 2), ("hub-spoke", 3))
 FAULTS_MAX = 3
 LAST_START_S = 2.5
 PAUSE_S = 0.4
-"""Between two faults that have a node or a link in common."""
+"""Seconds between two faults that have a node or a link in common."""
 
 
 class Draw:
-    """Draws from a seed, by ``random()`` alone: its numbers are the same in every Python."""
+    """Draws from a seed. It uses only ``random()``, whose numbers are the same in every Python."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311  not for secrets
@@ -38,7 +38,7 @@ class Draw:
         return low + int(self._random.random() * (high - low + 1))
 
     def tenths(self, low: float, high: float) -> float:
-        """A number with one digit behind the point."""
+        """A number with one decimal."""
         return self.whole(round(low * 10), round(high * 10)) / 10
 
     def one(self, choices: Sequence[T]) -> T:
@@ -46,7 +46,7 @@ class Draw:
         return choices[self.whole(0, len(choices) - 1)]
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
-        """All of them in any order."""
+        """The items, in an order drawn by the seed."""
         left = list(items)
         return [left.pop(self.whole(0, len(left) - 1)) for _ in items]
 
@@ -76,7 +76,7 @@ def random_scenario(seed: int) -> Scenario:
         at = draw.tenths(0.3, LAST_START_S)
         steps.append(FaultStep(_free_from(at, lasts, fault, steps, topology), fault, lasts))
     steps.sort(key=lambda step: step.at)
-    # Drawn last, so that older seeds go on drawing the same faults.
+    # Drawn last, so that older seeds still draw the same faults.
     settings |= draw.one(({}, {}, {"history_bytes": "0"}, {"history_bytes": "65536"}))
     if draw.one((True, False)):
         settings["members"] = join_list("members", topology.names)
@@ -98,7 +98,7 @@ def random_scenario(seed: int) -> Scenario:
 def _lasts(draw: Draw, fault: Fault, topology: Topology, peer_timeout: float) -> float:
     effect = fault.effect(topology)
     silent = effect.notice == "silent" or effect.paused
-    # Half of the silent ones are long enough to be told.
+    # Half of the silent faults last long enough to be noticed.
     longest = peer_timeout * 2 if silent else 1.5
     return draw.tenths(0.3, max(longest, 0.3))
 
@@ -106,9 +106,9 @@ def _lasts(draw: Draw, fault: Fault, topology: Topology, peer_timeout: float) ->
 def _free_from(
     at: float, lasts: float, fault: Fault, steps: list[FaultStep], topology: Topology
 ) -> float:
-    """The first moment from ``at`` on at which nothing else acts on the same nodes and links.
+    """The first moment from ``at`` on when no other fault acts on the same nodes and links.
 
-    Two faults on one link would make each other's proof worthless.
+    Two faults on one link would spoil each other's proofs.
     """
     mine = _parts(fault, topology)
     while True:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from spot.testbed.evidence import Evidence, FaultWindow, Finding, Proof, Verdict
+from spot.testbed.evidence import Evidence, FaultWindow, Proof
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = ["FaultResult", "Result"]
 
@@ -22,13 +23,13 @@ class FaultResult:
     end_s: float | None
     proof: tuple[Proof, ...]
     detect_s: float | None
-    """From the fault until the last of those who must be told was told. None: nobody was, or had
-    to be."""
+    """From the fault until the last node that must be told was told. None: no node was told, or no
+    node had to be told."""
     recover_s: float | None
-    """From the heal until a message had come over every link that it broke. None: none was, or it
-    did not come."""
+    """From the heal until a message had come over every link that the fault broke. None: it broke
+    no link, or a message did not come."""
     missed: int | None
-    """Messages that subscribers were told to have missed by it. None: nobody can know."""
+    """Messages that subscribers were told they missed because of it. None: unknown."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class Result:
     title: str
     backend: str
     seed: int | None
-    """Of a random scenario; None otherwise."""
+    """The seed of a random scenario; None for others."""
     wall: float
     """When it started, seconds since 1970."""
     duration_s: float
     verdict: Verdict
     guarantees: tuple[Finding, ...]
-    """Those of the checkers, and those of the scenario's own expectations."""
+    """The findings of the checkers, and of the scenario's own expectations."""
     faults: tuple[FaultResult, ...]
     evidence: Evidence
     directory: Path
-    """Where its artefacts are."""
+    """The directory of its artefacts."""

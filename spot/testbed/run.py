@@ -1,4 +1,4 @@
-"""Runs: what was started, by whom, and where its files are, so that anyone can find and end it.
+"""Runs: what was started, who started it, and where its files are. So others can find and end it.
 
     <state>/runs/mesh-3f9a1c/record.json    topology, backend, runner, processes, containers
                              control/a.sock control socket of node a
@@ -6,7 +6,7 @@
 
 The state directory is ``SPOT_STATE_DIR``, else ``$XDG_STATE_HOME/spot``, else
 ``~/.local/state/spot``. A run belongs to its runner (a process, known by number and start time)
-and is swept when that is dead, unless the runner has detached it, as ``spot up`` does.
+and is swept when the runner is dead, unless the runner detached it, as ``spot up`` does.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from spot.testbed.errors import NoStateDirectory, NotOurs
-from spot.testbed.own_program import OwnProgram
 from spot.testbed.process_id import ProcessId
 from spot.testbed.topology import Topology
+from spot.testbed.user_program import OwnProgram
 
 __all__ = ["Run", "state_directory", "state_lock"]
 
@@ -39,12 +39,12 @@ RECORD_VERSION = 4
 RECORD_FILE = "record.json"
 CONTROL = "control"
 SOCKET_PATH_BYTES_MAX = 107
-"""What fits into the address of a unix socket. The control directory of a run that lies deeper is
-in the directory for temporary files, and ``control`` a link to it."""
+"""The longest path that a unix socket's address can hold. If a run's directory lies deeper, its
+control directory is in the directory for temporary files, and ``control`` is a link to it."""
 
 
 def state_directory() -> Path:
-    """Where runs are kept; made if it is not there yet, for this user only.
+    """The directory of all runs. It is made if it is missing, for this user only.
 
     Raises NotOurs when this user can't write there, NoStateDirectory when nobody can.
     """
@@ -87,7 +87,7 @@ def _chosen_directory() -> Path:
 def state_lock(
     state: Path, name: str, on_wait: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
-    """Holds the lock of this name, against other processes; calls ``on_wait`` if it must wait."""
+    """Holds the lock of this name against other processes. Calls ``on_wait`` before waiting."""
     with (state / f"{name}.lock").open("w", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -114,7 +114,7 @@ class Run:
     created: float = field(default_factory=time.time)
     """Seconds since 1970."""
     detached: bool = False
-    """The runner has gone and left the run up on purpose."""
+    """The runner left the run up on purpose."""
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What the backend must remember of each node."""
     proxied: bool = False
@@ -124,9 +124,9 @@ class Run:
     engine: dict[str, str] = field(default_factory=dict)
     """The variables that lead to the container engine of its containers. Empty: it has none."""
     program: OwnProgram | None = None
-    """What is the node, on processes. None: SPOT's own node program."""
+    """The user's program that runs as each node, on processes. None: SPOT's own."""
     image: str | None = None
-    """What is the node, on containers. None: SPOT's own image."""
+    """The user's image that runs as each node, in containers. None: SPOT's own."""
     late: frozenset[str] = frozenset()
     """Nodes that are not started with the others."""
 
@@ -152,7 +152,7 @@ class Run:
         runs = state / "runs"
         runs.mkdir(exist_ok=True, mode=0o700)
         directory = runs / f"{topology.name}-{secrets.token_hex(4)}"
-        # The directory appears with its record in it, or not at all.
+        # The directory appears together with its record.
         hidden = directory.with_name("." + directory.name)
         hidden.mkdir(mode=0o700)
         run = cls(
@@ -241,7 +241,7 @@ class Run:
 
     @property
     def control_directory(self) -> Path:
-        """Where the nodes' control sockets are, and nothing else: containers get to see it."""
+        """The directory of the nodes' control sockets, and of nothing else. Containers mount it."""
         return (self.directory / CONTROL).resolve()
 
     def control_socket(self, node: str) -> Path:
@@ -253,7 +253,7 @@ class Run:
         longest = max(len(os.fsencode(f"{name}.sock")) for name in self.topology.names)
         if len(os.fsencode(place)) + 1 + longest <= SOCKET_PATH_BYTES_MAX:
             place.mkdir()
-        else:  # a program of somebody's own binds the path as it is
+        else:  # a user's own program binds the path as it is
             place.symlink_to(tempfile.mkdtemp(prefix="spot-"))
 
     def save(self) -> None:
@@ -282,6 +282,6 @@ class Run:
         written.replace(path)
 
     def remove(self) -> None:
-        """Removes the run's directory. Files that were sent elsewhere stay."""
+        """Removes the run's directory. Files in other directories stay."""
         shutil.rmtree(self.control_directory, ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)

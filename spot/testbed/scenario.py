@@ -45,14 +45,14 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "route": ("topic", "peer"),
     "publish": ("topic", "data"),
 }
-"""What a node can be told to do, and what has to be said with it."""
+"""The commands that a node takes, and the fields that each needs."""
 
 COMMAND_OPTIONS: Mapping[str, Mapping[str, type]] = {
     "create": {"history_bytes": int, "standby": bool},
     "subscribe": {"last": int},
     "route": {"backups": list, "replace": bool},
 }
-"""What can be said with it besides, and what that is: a list is one of node names."""
+"""The optional fields of each command and their types. A list holds node names."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class FaultStep:
     """Seconds after all nodes were ready."""
     fault: Fault
     lasts: float | None = None
-    """Seconds until it is healed. None: at the end, with all that is not healed yet."""
+    """Seconds until it is healed. None: at the end, with all other faults that still act."""
     times: int = 1
     every: float | None = None
     """Seconds from one time to the next. None: it acts once."""
@@ -86,13 +86,13 @@ class FaultStep:
 
     @property
     def end(self) -> float:
-        """When the last one is healed, or was applied if that is left to the end."""
+        """When the last one is healed, or applied if the run's end heals it."""
         return self.starts[-1] + (self.lasts or 0.0)
 
 
 @dataclass(frozen=True)
 class CommandStep:
-    """One node is told to do something."""
+    """A command to one node."""
 
     at: float
     """Seconds after all nodes were ready."""
@@ -127,7 +127,7 @@ class Scenario:
     topology: Topology
     timeline: tuple[Step, ...]
     nodes: int | None = None
-    """Nodes of a mesh, spokes of a hub-spoke, where the topology is named. None: its default."""
+    """Nodes of a mesh or spokes of a hub-spoke, if the topology is named. None: its default."""
     traffic: TrafficSpec = TrafficSpec()
     settings: Mapping[str, str] = field(default_factory=dict)
     """Settings of all nodes, by the library's names."""
@@ -136,18 +136,18 @@ class Scenario:
     holds: tuple[str, ...] | None = None
     """Names of the guarantees that are judged. None: all."""
     expectations: tuple[Expectation, ...] = ()
-    """What this scenario must show, and must not."""
+    """What this scenario must show, and what it must not show."""
     tags: tuple[str, ...] = ()
     backends: tuple[str, ...] = BACKENDS
-    """Those that it can run on."""
+    """The backends that it can run on."""
     alone: bool = False
-    """It measures times so tight that nothing else should run beside it."""
+    """Its time limits are so tight that nothing else should run beside it."""
     program: tuple[str, ...] | None = None
-    """The command that is the node, on processes. None: SPOT's own node program."""
+    """The command that runs as each node, on processes. None: SPOT's own node program."""
     image: str | None = None
-    """The image that is the node, in containers. None: SPOT's own."""
+    """The image that runs as each node, in containers. None: SPOT's own."""
     seed: int | None = None
-    """What a random scenario was drawn from."""
+    """The seed of a random scenario. None: not a random one."""
 
     @property
     def length(self) -> float:
@@ -175,7 +175,7 @@ class Scenario:
         }
 
     def to_yaml(self) -> str:
-        """A file that ``read_scenario`` makes the same scenario of."""
+        """The text of a file that ``read_scenario`` reads as the same scenario."""
         return str(
             yaml.safe_dump(dict(self._document()), sort_keys=False, allow_unicode=True, width=100)
         )

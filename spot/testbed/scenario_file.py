@@ -1,4 +1,4 @@
-"""Scenario files: what is read from YAML, checked to the last field, and where shipped ones are."""
+"""Scenario files: reads them from YAML, checks every field, and finds the shipped ones."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class UnknownScenario(ClusterError, LookupError):
 def shipped() -> dict[str, Path]:
     """The files of the scenarios that come with SPOT, by their names, in alphabetical order."""
     package = Path(__file__).resolve().parent
-    # In an installed package beside this file; in a clone (an editable install too) at its root.
+    # An installed package has them beside this file, a clone (or editable install) at its root.
     folder = next(
         (
             found
@@ -113,7 +113,7 @@ def parse_scenario(content: str, file: str) -> Scenario:
     expected = (*must, *must_not)
     program = reader.take("program", _texts, None)
     image = reader.take("image", text, None)
-    # A node of one's own is a command on processes, and an image in containers.
+    # The user's own node is a command on processes, and an image in containers.
     own = {"process": program, "docker": image}
     own_backends = tuple(name for name in BACKENDS if own[name]) or BACKENDS
     scenario = Scenario(
@@ -182,7 +182,7 @@ def _one_of_each(
 
 
 def _checked(place: Place, check: Callable[[], T]) -> T:
-    """What ``check`` returns; its error becomes one of this place."""
+    """Returns what ``check`` returns. Its error becomes a BadScenario that names this place."""
     try:
         return check()
     except BadScenario:
@@ -261,7 +261,7 @@ def _settings(place: Place) -> dict[str, str]:
     try:
         Config.from_env(variables)
     except InvalidArgument as error:
-        # Two contradict each other: at the one that it names first.
+        # Two settings contradict each other: report the one that the error names first.
         guilty = min((at, name) for name in found if (at := str(error).lower().find(name)) >= 0)[1]
         entries[guilty].fail(str(error))
     return found
@@ -284,17 +284,17 @@ def _timeline(place: Place, topology: Topology) -> tuple[Step, ...]:
 
 
 def _met(first: FaultStep, second: FaultStep, *, tie: bool) -> float | None:
-    """When the second begins for the first time while the first acts; None: never.
+    """When the second fault first begins while the first one acts. None: never.
 
-    ``tie``: of two that begin at the same moment, the first is the first. One that is to end when
-    the second begins still acts.
+    ``tie``: if both begin at the same moment, the first counts as the earlier one. A fault that
+    ends at the moment when the second begins still acts.
     """
     if first.fault.is_momentary:
         return None
     begins = bisect.bisect_right if tie else bisect.bisect_left
     for at in second.starts:
         place = begins(first.starts, at) - 1
-        # Of one that comes again, each time is over before the next.
+        # Each time of a repeated fault is over before the next.
         if place >= 0 and (first.lasts is None or at <= first.starts[place] + first.lasts):
             return at
     return None
@@ -370,7 +370,7 @@ def _option(name: str, kind: type, topology: Topology) -> Callable[[Place], bool
 def _expectations(
     place: Place, topology: Topology, *, must: bool
 ) -> tuple[tuple[Expectation, Reader], ...]:
-    """Each with where its fields stand."""
+    """The expectations, each with the place of its fields."""
     return tuple(
         _expectation(entry, topology, must=must) for entry in place.items("what is expected")
     )
@@ -411,7 +411,7 @@ def _fault_named(place: Place) -> int | str:
 
 
 def _check_kinds(expected: Iterable[tuple[Expectation, Reader]]) -> None:
-    """No kind or field is misspelt: what nobody writes never stands where it must not."""
+    """Checks kinds and fields, as a misspelt one would never match, and so pass a ``must_not``."""
     for item, reader in expected:
         if item.kind not in KINDS:
             reader.at("kind").fail(
@@ -427,7 +427,7 @@ def _check_kinds(expected: Iterable[tuple[Expectation, Reader]]) -> None:
 
 
 def _check_faults_named(scenario: Scenario, expected: Iterable[tuple[Expectation, Reader]]) -> None:
-    """Every fault that an expectation names is there."""
+    """Checks that every fault that an expectation names is in the timeline."""
     faults = [str(step.fault) for step in scenario.fault_steps for _ in step.starts]
     known = {*faults, *(fault.split()[0] for fault in faults)}
     for item, reader in expected:

@@ -1,10 +1,10 @@
-"""Runs a scenario: starts, breaks and heals a cluster, and judges what it has left.
+"""Runs a scenario: starts, breaks and heals a cluster, and judges its evidence.
 
     start ── links stable ── timeline ── healed ── recovered ── settle ── quiet ── stop ── judge
 
-Whatever goes wrong in the testbed itself (a proxy that died, a node that ended unasked, Ctrl-C) is
-``trouble``: everything is healed and ended all the same, the artefacts are kept, and the verdict
-is unknown, unless what was seen until then is a fail already.
+A failure of the testbed itself (a proxy that died, a node that ended by itself, Ctrl-C) is
+``trouble``. Everything is still healed and ended, and the artefacts are kept. The verdict is then
+unknown, unless the evidence until then already shows a fail.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from spot.testbed.checkers import check_all, check_expectations, fault_results
 from spot.testbed.cluster import Cluster
 from spot.testbed.collect import end_traffic, read_journals
 from spot.testbed.errors import ClusterError, ClusterNotReady
-from spot.testbed.evidence import Evidence, FaultWindow, Finding, Phases, Verdict
+from spot.testbed.evidence import Evidence, FaultWindow, Phases
 from spot.testbed.faults import ActiveFault, FaultNotApplied, Late, inject
 from spot.testbed.report import write_report
 from spot.testbed.results import Result
 from spot.testbed.scenario import CommandStep, FaultStep, Scenario
 from spot.testbed.status import ClusterStatus
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = ["TIMELINE", "run_scenario", "verdict_of"]
 
@@ -42,15 +43,15 @@ TIMELINE = "timeline"
 """The finding that says whether every command ended as the scenario says."""
 
 SETTLE_S = 1.0
-"""So long traffic goes on after the recovery, so that what was lost is told with a next message."""
+"""Traffic goes on for so long after the recovery, as the next message reports lost ones."""
 RECOVERY_GRACE_S = 10.0
-"""What is not whole after the longest wait between two dials and so many seconds is not healing."""
+"""A link that is not up after the longest wait between two dials and so many seconds is broken."""
 GLANCE_S = 0.25
-"""So often it is looked whether nodes and proxy live."""
+"""Seconds between two looks whether nodes and proxy live."""
 
 
 class Interrupted(Exception):
-    """The user wants no more."""
+    """The user wants to end the run."""
 
 
 def run_scenario(
@@ -62,14 +63,15 @@ def run_scenario(
     progress: Callable[[str], object] = lambda text: None,
     cancelled: threading.Event | None = None,
 ) -> Result:
-    """Runs it and returns what came of it; the report is in ``result.directory`` by then.
+    """Runs a scenario, writes its report into ``result.directory``, and returns the result.
 
     ``backend``: ``process`` or ``docker``. ``results``: the directory of artefacts. ``state``: as
-    for ``Cluster``. ``progress`` is told what is happening, in a few words. ``cancelled``: ends the
-    run soon after it was set, as Ctrl-C in the main thread does; the latter is raised again once
+    for ``Cluster``. ``progress`` is called with a few words on each step. ``cancelled``: ends the
+    run soon after it is set. Ctrl-C in the main thread does the same, and is raised again once
     everything is healed, ended and reported. Several runs may go on in threads of one process.
+
     Raises OSError when artefacts can't be written, UnknownBackend, and BadProgram when the
-    scenario's own program can't be run; whatever fails in the run is in the result.
+    scenario's own program can't be run. The result has any other failure of the run.
     """
     directory = new_directory(results, scenario.name)
     (directory / PLAN_FILE).write_text(scenario.to_yaml(), encoding="utf-8")
@@ -84,7 +86,7 @@ def run_scenario(
             settings=scenario.variables,
             files=directory,
             state=state,
-            # Of both the one that fits; one alone that does not fit is an error.
+            # If both are given, use the one that fits. A single one that does not fit is an error.
             program=scenario.program if backend == "process" or not scenario.image else None,
             image=scenario.image if backend == "docker" or not scenario.program else None,
             late=late,
@@ -122,14 +124,14 @@ def run_scenario(
 
 
 def verdict_of(findings: tuple[Finding, ...], evidence: Evidence) -> Verdict:
-    """Of the whole run: no better than unknown if the testbed itself was in trouble."""
+    """The verdict on the whole run: at best unknown if the testbed itself was in trouble."""
     trouble = [Verdict.UNKNOWN] if evidence.trouble else []
     return Verdict.of([*(finding.verdict for finding in findings), *trouble])
 
 
 @dataclass
 class _Attempt:
-    """One run from its start until everything of it has ended."""
+    """One run, from its start until everything has ended."""
 
     scenario: Scenario
     cluster: Cluster
@@ -137,13 +139,13 @@ class _Attempt:
     cancelled: threading.Event
     trouble: list[str] = field(default_factory=list)
     faults: list[ActiveFault] = field(default_factory=list)
-    """Every fault that was applied, in that order."""
+    """Every fault that was applied, in order."""
     unapplied: list[FaultWindow] = field(default_factory=list)
-    """Those that could not be."""
+    """The faults that could not be applied."""
     held_down: set[str] = field(default_factory=set)
-    """Late nodes of which the timeline has not come to say so."""
+    """Late nodes whose step of the timeline has not come yet."""
     complaints: list[tuple[float, str]] = field(default_factory=list)
-    """Commands that did not end as they should, and when they ended."""
+    """Commands whose result was not the one that the scenario expects, and when."""
     commands: int = 0
     started: float = field(default_factory=time.monotonic)
     ready: float | None = None
@@ -153,11 +155,11 @@ class _Attempt:
     stopped: float | None = None
     _looked: float = 0.0
     _seen_well: float | None = None
-    """When nodes and proxy last were as they should be. What came later may be the testbed's own
-    doing, and is not judged if it fails."""
+    """When nodes and proxy were last seen alive. If the testbed fails, later evidence is not
+    judged, as the failure may have caused it."""
 
     def carry_out(self) -> None:
-        """Everything but the judging. Raises KeyboardInterrupt only, after all has ended."""
+        """Does everything except judging. Raises only KeyboardInterrupt, after all has ended."""
         try:
             self._start()
             self._timeline()
@@ -178,12 +180,13 @@ class _Attempt:
         finally:
             with _uninterrupted():
                 if self.trouble and self.stopped is None:
-                    self.stopped = time.monotonic()  # what is healed early belongs to no plan
+                    self.stopped = time.monotonic()  # the plan does not cover an early heal
                 self._heal_all()
                 self._stop()
 
     def evidence(self, directory: Path) -> Evidence:
-        """What the run has left; a journal that breaks its contract is trouble."""
+        """The evidence that the run has left. A journal that breaks its contract is noted as
+        trouble."""
         journals, trouble = read_journals(directory, self.scenario.topology)
         self.trouble += trouble
         return Evidence(
@@ -203,7 +206,7 @@ class _Attempt:
         )
 
     def findings(self, evidence: Evidence) -> tuple[Finding, ...]:
-        """Of the guarantees, the scenario's own expectations and its commands."""
+        """The findings on the guarantees, the scenario's own expectations and its commands."""
         findings = [
             *check_all(evidence, self.scenario.holds),
             *check_expectations(evidence, self.scenario.expectations),
@@ -223,7 +226,7 @@ class _Attempt:
             progress=lambda ready: self.progress(f"{ready} of {count} nodes are ready"),
             say=self.progress,
         )
-        # Who came up before its peers has dialled them, with waits that grew. They begin anew.
+        # A node that came up before its peers dialled them with growing waits. They start again.
         self.progress("waiting until the links are stable")
         self._wait_until(time.monotonic() + self.scenario.bounds.stable_after)
         self.ready = time.monotonic()
@@ -234,13 +237,13 @@ class _Attempt:
         due: list[tuple[float, int, float, Callable[[], None]]] = []
 
         def plan(written: float, at: float, act: Callable[[], None]) -> None:
-            # What is written to come after a heal does so, however late that is.
+            # A step that is written after a heal comes after it, however late the heal is.
             heapq.heappush(due, (written, next(order), at, act))
 
         def begin(step: FaultStep, starts: tuple[float, ...]) -> None:
             fault = self._apply(step)
             if step.lasts is not None:
-                # From when it acted, however long that took: a fault lasts as long as written.
+                # Counted from when it acted, so that a fault lasts as long as the plan says.
                 healed = partial(end, fault, step, starts[1:])
                 plan(starts[0] + step.lasts, time.monotonic() + step.lasts, healed)
             fault.prove()
@@ -312,7 +315,7 @@ class _Attempt:
             self.cluster.wait_until(is_whole, timeout)
         except ClusterNotReady as error:
             self._look()
-            # Not trouble: it is what the checker of the reconnect judges.
+            # This is not trouble: the checker of reconnects judges it.
             self._say(f"not recovered: {error}")
         else:
             self.recovered = time.monotonic()
@@ -353,7 +356,7 @@ class _Attempt:
                 raise Interrupted
 
     def _glance(self) -> None:
-        """``_look``, but not all the time. Also raises Interrupted."""
+        """Calls ``_look`` from time to time. Also raises Interrupted."""
         if self.cancelled.is_set():
             raise Interrupted
         if time.monotonic() - self._looked >= GLANCE_S:
@@ -384,9 +387,9 @@ class _Attempt:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Holds Ctrl-C and SIGTERM off while everything is healed and ended."""
+    """Blocks Ctrl-C and SIGTERM while everything is healed and ended."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals come to the main thread only
+        yield  # signals reach only the main thread
         return
     held = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -26,10 +26,10 @@ _HOW_TO_GO_ON = {
 
 
 def spawn(command: Sequence[str], log: Path, variables: Mapping[str, str]) -> ProcessId:
-    """Starts a program with more environment variables; what it prints is appended to ``log``.
+    """Starts a program with more environment variables. ``log``: the file for its output.
 
-    Not subprocess.Popen: these processes may outlive us, and whoever ends them knows only their
-    numbers. Raises ClusterError if the program can't be run.
+    It does not use subprocess.Popen: these processes may outlive this one, and the process that
+    ends them knows only their numbers. Raises ClusterError if the program can't be run.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     output = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -50,12 +50,12 @@ def spawn(command: Sequence[str], log: Path, variables: Mapping[str, str]) -> Pr
     except OSError as error:
         how = _HOW_TO_GO_ON.get(error.errno or 0, f"its output goes to {log}")
         raise ClusterError(f"{command[0]} can't be started: {error.strerror}: {how}") from error
-    # Even a child that has ended at once is still there, as nobody has waited for it yet.
+    # Even a child that ended at once still has its number, as nobody has waited for it yet.
     return ProcessId.of(pid) or ProcessId(pid, "ended")
 
 
 def _python_path() -> str:
-    """The caller's, with the folder of a ``spot`` that is not installed put first."""
+    """The caller's PYTHONPATH. The folder of a ``spot`` that is not installed comes first."""
     given = os.environ.get("PYTHONPATH", "")
     source = Path(spot.__file__).resolve().parent.parent
     if source.name in ("site-packages", "dist-packages"):

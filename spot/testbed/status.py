@@ -1,4 +1,4 @@
-"""How a cluster is: its nodes, its links, and what is lacking until it is ready."""
+"""The state of a cluster: its nodes, its links, and what it lacks to be ready."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WORDS: dict[NodeState | None, str] = {"exited": "not running", "paused": "pause
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """One node, seen from outside (``state``) and by itself (``document``)."""
+    """The state of one node, as the backend sees it (``state``) and by itself (``document``)."""
 
     name: str
     state: NodeState
@@ -30,13 +30,13 @@ class NodeStatus:
         return self.document is not None and bool(self.document["synced"])
 
     def is_ready_in(self, topology: Topology) -> bool:
-        """Whether this node, by its own word, is synchronised and has all of its links."""
+        """Whether this node says that it is synchronised and has all of its links."""
         others = {name for link in topology.links if self.name in link for name in link}
         ends = [self.peer(name) for name in others - {self.name}]
         return self.is_synced and all(end is not None and end["state"] == "up" for end in ends)
 
     def peer(self, name: str) -> dict[str, Any] | None:
-        """What this node says of another one, a link that is up first. None: nothing."""
+        """This node's entry for a peer, preferring a link that is up. None: there is none."""
         peers = [] if self.document is None else self.document["peers"]
         said = [peer for peer in peers if peer["node"] == name]
         return min(said, key=lambda peer: peer["state"] != "up", default=None)
@@ -72,7 +72,7 @@ class ClusterStatus:
         return not self.lacking()
 
     def lacking(self) -> list[str]:
-        """What is not as it should be, each in a few words. Empty: the cluster is ready."""
+        """What is missing, each in a few words. Empty: the cluster is ready."""
         lacking = []
         if self.proxy not in (None, "running"):
             lacking.append(f"proxy: {_WORDS[self.proxy]}, and every link goes through it")
@@ -106,7 +106,7 @@ class Rates:
 
 
 def rates_between(before: ClusterStatus, after: ClusterStatus) -> dict[str, Rates]:
-    """What each node did between two moments; nodes that were restarted or silent are left out."""
+    """The rates of each node between two moments. Leaves out restarted and silent nodes."""
     rates = {}
     for name, node in after.nodes.items():
         then = before.nodes[name].document

@@ -1,9 +1,9 @@
-"""Small networks for the containers of a cluster, chosen so that nobody else's are in the way.
+"""Small networks for the containers of a cluster, chosen to overlap no other network.
 
-Docker gives every network that names no subnet a /16 or /20, and is out of them after about
-thirty. So each network here names its own, as small as will do, out of 10.213.0.0/16: the first
-quarter is for the files in ``compose/``, the rest for runs of the testbed. ``SPOT_NETWORK``
-(``10.99``, say) moves all of it.
+Docker gives a /16 or /20 to every network that names no subnet, and has only about thirty of them.
+So each network here names a small one of its own, out of 10.213.0.0/16. The first quarter is for
+the files in ``compose/``, the rest for runs of the testbed. ``SPOT_NETWORK`` (such as ``10.99``)
+chooses another range.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ SHARED_PREFIX_MAX = 28
 NODE_PREFIX = 29
 """Six addresses: the bridge's own, the node's, the proxy's, and room for a visitor."""
 SHIPPED_SIZE = 4096
-"""Addresses set apart for each topology in ``compose/``: enough for 200 nodes behind proxies."""
+"""Addresses reserved for each topology in ``compose/``: enough for 200 nodes behind proxies."""
 SHIPPED_ORDER = ("two-node", "mesh", "hub-spoke")
 RUNS_START = 64
-"""The third number of the first address that runs may take."""
+"""The third number of the first address that runs may use."""
 
 
 class SubnetsTaken(ClusterError):
@@ -49,13 +49,14 @@ class Subnets:
 
     @classmethod
     def shipped(cls, topology: str, nodes: int) -> Subnets:
-        """Where the compose files of this topology have their networks."""
+        """The networks of this topology's compose files."""
         place = SHIPPED_ORDER.index(topology) if topology in SHIPPED_ORDER else len(SHIPPED_ORDER)
         return cls(_first_address(NETWORK) + place * SHIPPED_SIZE, nodes, variable=True)
 
     @property
     def size(self) -> int:
-        """How many addresses all of the networks take: a power of two, and ``start`` fits it."""
+        """How many addresses all of the networks take. It is a power of two that divides
+        ``start``."""
         return _power_of_two(self._shared_size + (self.nodes + 1) * _size(NODE_PREFIX))
 
     @property
@@ -78,23 +79,23 @@ class Subnets:
         return IPv4Network((int(self.outside[0]) + (place + 1) * _size(NODE_PREFIX), NODE_PREFIX))
 
     def text(self, network: IPv4Network) -> str:
-        """One of these networks as it stands in a compose file."""
+        """One of these networks, as a compose file names it."""
         if self.variable:
             return f"${{SPOT_NETWORK:-{NETWORK}}}" + str(network).removeprefix(NETWORK)
         return str(network)
 
     @property
     def _shared_size(self) -> int:
-        # Beside the nodes: the network's own address, the bridge's and that for broadcasts.
+        # Besides the nodes: the address of the network, of the bridge and for broadcasts.
         return max(_size(SHARED_PREFIX_MAX), _power_of_two(self.nodes + 3))
 
 
 def free_subnets(nodes: int, taken: Iterable[IPv4Network], network: str = NETWORK) -> Subnets:
-    """Subnets for a run of so many nodes that overlap none of the networks ``taken``.
+    """Subnets for a run of so many nodes. They overlap none of the networks ``taken``.
 
-    One of the free ranges is drawn at random, so that two runs that choose at once most likely
-    choose differently; the engine refuses the second if they don't. ``network``: the first two
-    numbers. Raises SubnetsTaken when none is free, or ``network`` isn't two numbers.
+    Draws one of the free ranges at random, so that two runs that choose at once most likely get
+    different ones. If they don't, the engine refuses the second. ``network``: the first two
+    numbers. Raises SubnetsTaken if none is free, or ``network`` isn't two numbers.
     """
     try:
         first = _first_address(network)
@@ -118,7 +119,7 @@ def free_subnets(nodes: int, taken: Iterable[IPv4Network], network: str = NETWOR
 
 
 def routed_networks(table: Path = Path("/proc/net/route")) -> list[IPv4Network]:
-    """The networks that this machine has routes to, but for the default route."""
+    """The networks that this machine has routes to, except the default route."""
     found = []
     for line in table.read_text(encoding="ascii").splitlines()[1:]:
         columns = line.split()

@@ -1,4 +1,4 @@
-r"""Topologies as data: which nodes there are, who dials whom, who hosts and hears what.
+r"""Topologies as data: the nodes, which peers each adds, and which topics it hosts and hears.
 
     two-node        mesh (3)          hub-spoke (3 spokes)
 
@@ -6,7 +6,7 @@ r"""Topologies as data: which nodes there are, who dials whom, who hosts and hea
                      \   /                  \   /
                        c                     hub ─── spoke-3
 
-In all of them both ends of a pair add each other, as the guide does; SPOT makes it one link.
+In all of them both ends of a pair add each other, as in the guide; SPOT makes one link of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from spot.testbed.errors import UnknownNode, UnknownTopology
 __all__ = ["NODES_MAX", "TOPOLOGIES", "NodePair", "NodeSpec", "Topology", "build_topology"]
 
 NODES_MAX = 200
-"""More processes than this on one machine say nothing about SPOT any more."""
+"""With more processes than this, one machine says more about itself than about SPOT."""
 
 NodePair = tuple[str, str]
 """Two node names, in sorted order."""
@@ -37,9 +37,9 @@ class NodeSpec:
     subscribe: tuple[str, ...] = ()
     """Topics, or patterns if they contain ``*``."""
     publish: tuple[str, ...] = ()
-    """Topics of other nodes that it publishes to, beside its own."""
+    """Topics of other nodes that it publishes to, besides its own."""
     binds: bool = True
-    """False: the node only dials, as one behind NAT would; nobody can add it."""
+    """False: the node only dials, like a node behind NAT, and no node can add it."""
     relay: bool = False
     """Whether it passes topics and messages on between its peers."""
 
@@ -71,7 +71,7 @@ class Topology:
 
     @property
     def links(self) -> tuple[NodePair, ...]:
-        """The pairs of which at least one adds the other: each is to be one connection."""
+        """The pairs in which at least one node adds the other. Each has one connection."""
         pairs = {tuple(sorted((node.name, peer))) for node in self.nodes for peer in node.peers}
         order = {name: place for place, name in enumerate(self.names)}
         return tuple(
@@ -138,7 +138,7 @@ def mesh(nodes: int = 3) -> Topology:
 def hub_spoke(spokes: int = 3, *, relay: bool = False) -> Topology:
     """``hub`` and ``spoke-1``...: the hub hears every spoke, every spoke hears the hub.
 
-    With ``relay`` the hub is one, and spokes hear one another as well.
+    With ``relay`` the hub is a relay, through which spokes hear one another.
     """
     names = tuple(f"spoke-{number}" for number in range(1, spokes + 1))
     hub = NodeSpec("hub", peers=names, topics=("hub:data",), subscribe=("spoke-*:data",))
@@ -191,7 +191,7 @@ def build_topology(name: str, nodes: int | None = None, *, relay: bool = False) 
 
 
 def _letters(place: int) -> str:
-    """0 is a, 25 z, 26 aa: the names of spreadsheet columns."""
+    """The names of spreadsheet columns: 0 is a, 25 is z, 26 is aa."""
     text = ""
     place += 1
     while place:

@@ -1,4 +1,4 @@
-"""Lines of YAML for compose files, written so that they read as if by hand."""
+"""Lines of YAML for compose files, laid out as a person would write them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDS_OF_YAML = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 
 
 def scalar(text: str) -> str:
-    """The text as YAML: quoted, unless it is a word that can be nothing but text."""
+    """The text as YAML: quoted, unless it is a word that can only be text."""
     if _PLAIN_WORD.fullmatch(text) and text.lower() not in _WORDS_OF_YAML:
         return text
     return json.dumps(text, ensure_ascii=False)
@@ -43,7 +43,7 @@ def mapping_lines(values: Mapping[str, str], indent: int) -> list[str]:
 
 
 def list_lines(key: str, values: Sequence[str], indent: int) -> list[str]:
-    """``key:`` and one line for each value. Nothing at all for no values."""
+    """``key:`` and one line for each value. No lines if there are no values."""
     if not values:
         return []
     space = " " * indent

@@ -1,4 +1,4 @@
-"""Reads YAML that people write: every error names the file, the line, the field and what to do."""
+"""Reads YAML that people write. Each error names the file, line and field, and says what to do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
 class BadScenario(ClusterError, ValueError):
     """A scenario can't be run as it is written. The text says where, and what to do.
 
-    ``file`` is as it was given, ``line`` counts from 1, ``field`` is such as ``timeline[0].for``.
+    ``file``: as given; ``line``: counted from 1; ``field``: a path such as ``timeline[0].for``.
     """
 
     def __init__(self, why: str, *, file: str, line: int | None = None, field: str = "") -> None:
@@ -44,7 +44,7 @@ class Place:
 
     @property
     def value(self) -> Any:
-        """The value, as YAML has it. Raises BadScenario when it is none (an unknown tag, say)."""
+        """The value that YAML reads. Raises BadScenario if it can't, because of an unknown tag."""
         try:
             return self._loader.construct_object(self._node, deep=True)
         except yaml.MarkedYAMLError as error:
@@ -60,7 +60,7 @@ class Place:
         raise BadScenario(why, file=self._file, line=self.line, field=self.field)
 
     def items(self, of: str) -> Iterator[Place]:
-        """The entries of a list. ``of`` says what they are, for the error if it is none."""
+        """The entries of a list. ``of`` says what they are, for the error if it is not a list."""
         if not isinstance(self._node, yaml.SequenceNode):
             self.fail(f"{self.value!r} is no list: write a list of {of}")
         for place, node in enumerate(self._node.value):
@@ -84,7 +84,7 @@ class Place:
 
 
 class Reader:
-    """The fields of one mapping, each read once; ``end`` refuses those that nobody asked for."""
+    """The fields of one mapping, each read once. ``end`` refuses fields that nobody read."""
 
     def __init__(self, place: Place, of: str) -> None:
         self.place = place
@@ -96,7 +96,7 @@ class Reader:
         return name in self._entries and self._entries[name].value is not None
 
     def take(self, name: str, read: Callable[[Place], T], default: D = _REQUIRED) -> T | D:
-        """The field as ``read`` has it; ``default`` when it isn't there, else that is an error."""
+        """The field, read by ``read``. If it is missing: ``default``, or an error without one."""
         self._known.append(name)
         if self.has(name):
             return read(self._entries[name])
@@ -105,7 +105,7 @@ class Reader:
         return default
 
     def at(self, name: str) -> Place:
-        """Where this field stands; the whole mapping if it doesn't."""
+        """The place of this field, or of the whole mapping if the field is missing."""
         return self._entries.get(name, self.place)
 
     def end(self) -> None:
@@ -152,7 +152,7 @@ def number(low: float, high: float, unit: str = "seconds") -> Callable[[Place], 
 
     def read(place: Place) -> float:
         value = place.value
-        # YAML 1.1 wants a point and a sign in 1.0e+9, and has text otherwise.
+        # YAML 1.1 wants a point and a sign, as in 1.0e+9, and reads other forms as text.
         if isinstance(value, str) and _EXPONENT.fullmatch(value):
             value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float):

@@ -25,9 +25,9 @@ from spot.testbed import (
     Run,
 )
 from spot.testbed.backends.docker import sweep_engine
+from spot.testbed.cleanup import sweep, sweep_everything
 from spot.testbed.compose import PROXY_SERVICE
 from spot.testbed.proxy import ProxyUnreachable
-from spot.testbed.sweep import sweep, sweep_everything
 from tests.testbed.proxied_checks import (
     SETTINGS,
     all_answer,
@@ -80,6 +80,18 @@ def test_cluster_comes_up_in_time_and_leaves_nothing(
         begun = time.monotonic()
     assert time.monotonic() - begun < DOWN_MAX_S
     assert left_of(client, run_id) == []
+
+
+def test_run_is_ended_on_the_engine_on_which_it_was_started(
+    client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After 'docker context use' its containers would stay, and nothing would know of them."""
+    cluster = Cluster("two-node", backend="docker").start()
+    cluster.detach()
+    run = Run.load(cluster.run.directory)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    Cluster.attach(run).stop()
+    assert left_of(client, run.run_id) == []
 
 
 @pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxied"])

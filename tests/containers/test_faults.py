@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import docker
 import pytest
 
-from spot.testbed import Cluster, FaultNotHealed, inject, parse_fault
+from spot.testbed import Cluster, FaultNotApplied, FaultNotHealed, inject, parse_fault
 from tests.testbed.faults.each_fault import FAULTS_OF_A_MESH, check_fault
 
 
@@ -55,6 +55,11 @@ def test_starved_container_gets_its_processor_back(
     """A quota that stays would slow every later test down."""
     container = client.containers.get(f"spot-{mesh.run.run_id}-c-1")
     with inject(mesh, parse_fault("starve c cpu=0.1")):
+        container.reload()
+        assert container.attrs["HostConfig"]["CpuQuota"] == 10_000
+        for coming in ("starve c", "pause c"):  # healing one would end the other
+            with pytest.raises(FaultNotApplied, match="c running, and it is starved"):
+                inject(mesh, parse_fault(coming))
         container.reload()
         assert container.attrs["HostConfig"]["CpuQuota"] == 10_000
     container.reload()

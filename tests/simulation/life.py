@@ -1,4 +1,4 @@
-"""What the oracle remembers: of each creation of a topic, and of each run of a node's process."""
+"""The memory of the oracle: each creation of a topic, and each run of a node's process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.simulation.node import Node
 
 TOLD_S = 0.5
-"""An orderly end reaches a peer within this, over a link that nothing was done to."""
+"""An orderly end reaches a peer within this time, over a link that no fault disturbed."""
 
 
 @cache
@@ -33,7 +33,7 @@ def matches(name: str, topic: str) -> bool:
 class Stream:
     """One creation of a topic: what its host ordered, and how it ended.
 
-    Up to ``dropped`` the history of its host does not hold it any more; what is ``unkept`` was too
+    The host's replay buffer has dropped messages up to ``dropped``; those in ``unkept`` were too
     large for it. ``heralded`` has the nodes that the news of its creation should reach at once, and
     on what; ``told`` those that the news of an orderly end should reach.
     """
@@ -57,7 +57,7 @@ class Stream:
         self.told: dict[Life, Connection] = {}
 
     def is_known_to(self, life: Life, following: Stream) -> bool:
-        """Whether its end must have reached a subscriber, and that another stream follows it."""
+        """Whether its end must have reached a subscriber, and whether another stream follows it."""
         connection = self.told.get(life)
         if connection is None:
             return False
@@ -71,27 +71,27 @@ class Stream:
         return not connection.disturbed or connection.disturbed_at >= following.created + TOLD_S
 
     def drop(self, last: int, now: float) -> None:
-        """The host's history holds nothing up to here any more."""
+        """The host's replay buffer drops its messages up to this one."""
         self.dropped = last
         self.drops.append((now, last))
 
     def is_lost(self, sequence: int) -> bool:
-        """Whether history could not help who lacked this message."""
+        """Whether the replay buffer could not replay this message."""
         return sequence <= self.dropped or sequence in self.unkept
 
     def asked_and_lost(self, moment: float, before: int) -> int:
-        """How many below ``before``, older than a moment, history held then and does not now."""
+        """How many below ``before``, older than a moment, the buffer held then and has dropped."""
         older = bisect_left(self.times, moment)
         return max(0, min(self.dropped, older, before - 1) - self._gone_at(moment))
 
     def held_at(self, moment: float) -> int:
-        """How many its history held at a moment."""
+        """How many messages the replay buffer held at a moment."""
         if self.ended and self.ended_at < moment:
             return 0
         return max(0, bisect_left(self.times, moment) - self._gone_at(moment))
 
     def _gone_at(self, moment: float) -> int:
-        """Up to where history held nothing any more at a moment."""
+        """The last message that the replay buffer had dropped at a moment."""
         at = bisect_left(self.drops, (moment, 0))
         return self.drops[at - 1][1] if at else 0
 
@@ -105,7 +105,7 @@ class Stream:
 
 
 class Reader:
-    """What one subscription got of one topic; ``fresh`` until the first message since it began.
+    """What one subscription got of one topic. ``fresh`` until the first message since it began.
 
     It began at ``since``; one before it was ``left``. ``in_force`` says since when it is, by host.
     ``stale`` is what waited for the application when it unsubscribed and subscribed again; the
@@ -126,7 +126,7 @@ class Reader:
 
 
 class Seen:
-    """A link that is up, as events tell it, with a ``life`` of the peer."""
+    """A link that is up, as events tell it, with an incarnation of the peer (``life``)."""
 
     def __init__(
         self, link: Link | None, connection: Connection | None, since: float, life: Life | None
@@ -139,8 +139,8 @@ class Seen:
 
 
 class Wait:
-    """The backoff of one configured endpoint, as it should be; not ``strict`` where several
-    endpoints lead to one node."""
+    """The expected backoff of one configured endpoint. It is not ``strict`` where several endpoints
+    lead to one node."""
 
     def __init__(self, first: float) -> None:
         self.step = first

@@ -29,7 +29,7 @@ class NodePlan:
 
 @dataclass(frozen=True)
 class Action:
-    """Something that is done at a moment: ``kind`` is a call of World's or a method of Faults."""
+    """An action at a moment: ``kind`` is a call of World's or a method of Faults."""
 
     at: float
     kind: str
@@ -44,9 +44,9 @@ class Action:
 
 @dataclass
 class Plan:
-    """One schedule. ``heal_at`` is when the last fault has ended; times are in seconds.
+    """One schedule. ``heal_at`` is when the last fault has ended. Times are in seconds.
 
-    To run it changes it: draw it again to run it again.
+    Running a plan changes it. Draw it again to run it again.
     """
 
     seed: int

@@ -30,7 +30,7 @@ KINDS: dict[str, Callable[[int], Plan]] = {
     "stale relays": draw_stale_relays,
     "stale streams": draw_stale_streams,
 }
-"""What draws a schedule of each kind from a seed."""
+"""The function that draws a schedule of each kind from a seed."""
 
 
 class Found(NamedTuple):

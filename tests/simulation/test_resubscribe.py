@@ -1,4 +1,4 @@
-"""Subscriptions that end and begin anew again and again, also within a latency."""
+"""Subscriptions that end and begin anew repeatedly, also within a latency."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEEDS = 40
 def test_subscriptions_that_begin_anew_all_the_time_hold_every_guarantee(
     drawn: Callable[[int], Plan], start: int
 ) -> None:
-    """What an earlier one is still to get must not be taken for what this one wants."""
+    """Messages for an earlier subscription must not be taken for those of a later one."""
     for seed in range(start, start + 20):
         try:
             run_plan(partial(renewed_often, drawn, seed))

@@ -1,3 +1,4 @@
+import resource
 import socket
 from collections.abc import Iterator
 
@@ -65,3 +66,38 @@ def test_base_port_out_of_range_is_refused(reservation: PortReservation) -> None
     """65535 with three nodes would bind ports that don't exist."""
     with pytest.raises(PortInUse, match="not all from 1 to 65535"):
         reservation.from_base(65_534, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outside"), [(1024, 65_535, 0), (1, 65_535, 0), (10_003, 65_535, 3)]
+)
+def test_ports_come_from_within_the_range_of_dials_where_it_leaves_too_few(
+    low: int,
+    high: int,
+    outside: int,
+    reservation: PortReservation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Hosts that are tuned for many connections said 'only 0 of 5 ports are free'."""
+    monkeypatch.setattr("spot.testbed.ports._ephemeral_range", lambda: (low, high))
+    ports = reservation.free(5 + outside)
+    assert len(set(ports)) == 5 + outside
+    assert sum(not low <= port <= high for port in ports) <= outside
+    assert sum(low <= port <= high for port in ports) >= 5
+
+
+def test_port_that_is_held_is_given_to_no_dial(
+    reservation: PortReservation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason why ports within the range will do: the kernel passes over what is bound."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        low, high = map(int, file.read().split())
+    monkeypatch.setattr("spot.testbed.ports.PORT_MIN", low)
+    monkeypatch.setattr("spot.testbed.ports.PORT_MAX", high)
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    held = set(reservation.free(min((high - low) // 4, descriptors // 4)))
+    with socket.create_server((LOOPBACK, 0), backlog=4096) as listener:
+        dials = [socket.create_connection(listener.getsockname()) for _ in range(200)]
+        assert not held & {dial.getsockname()[1] for dial in dials}
+        for dial in dials:
+            dial.close()

@@ -48,13 +48,17 @@ def test_suite_of_ten_lines_passes_and_leaves_a_report(suite: pytest.Pytester, s
     result = _run(
         suite,
         f"""
-@pytest.mark.spot(topology="two-node", rate=100, settings={{"peer_timeout": 0.9}})
+@pytest.mark.spot(
+    topology="two-node", rate=100, settings={{"peer_timeout": 0.9, "members": ["a", "b"]}}
+)
 def test_cut(spot_cluster, spot_fault, spot_check):
 {CUT}
     result = spot_check("no-duplicate", "no-silent-gap", "host-unreachable-told")
     assert 0 <= result.faults[0].detect_s < 5
     assert result.faults[0].window.is_proved
     assert result.evidence.bounds.peer_timeout == 0.9
+    for journal in result.evidence.journals.values():
+        assert journal.incarnations[0].start.fields["config"]["members"] == ["a", "b"]
     assert spot_check("order").verdict == "pass"
 """,
         "--spot-results=out",
@@ -195,6 +199,8 @@ def test_what_was_asked_for_wrongly_is_told_in_a_line(
         "settings={'heartbeat': 'often'}": (
             "settings={'heartbeat': 'often'}: heartbeat must be a number of seconds, not 'often'"
         ),
+        "settings={'members': ['a', 'b,c']}": "'b,c' contains white space or a comma",
+        "settings={'topics': ['t']}": "SPOT_TOPICS is not for settings",
         "program=['no-such-program']": "there is no program no-such-program",
         "backend='cloud'": "there is no backend 'cloud': take process, docker",
         "'two-node', program=[sys.executable, '-c', '1/0']": "ZeroDivisionError",

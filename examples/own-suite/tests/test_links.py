@@ -1,4 +1,4 @@
-"""What we rely on when links between our nodes break."""
+"""What our project relies on when links between its nodes break."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Check = Callable[..., Result]
 def test_cut_link_is_told_and_heals(
     spot_cluster: Cluster, spot_fault: Inject, spot_check: Check
 ) -> None:
-    """Nobody loses a message in silence, whatever else happens."""
+    """A cut link loses no message in silence."""
     with spot_fault("cut a b"):
         spot_cluster.wait_until(lambda status: not status.is_ready, timeout=5)
     spot_cluster.wait_ready(timeout=10)
@@ -30,9 +30,9 @@ def test_cut_link_is_told_and_heals(
 def test_silent_link_is_noticed_in_time(
     spot_cluster: Cluster, spot_fault: Inject, spot_check: Check
 ) -> None:
-    """A firewall that forgets a connection sends nothing: only heartbeats can tell."""
+    """A firewall that forgets a connection sends nothing, so only heartbeats can tell."""
     with spot_fault("blackhole a b"):
-        time.sleep(2)  # longer than peer_timeout and a heartbeat, so that it must be noticed
+        time.sleep(2)  # longer than peer_timeout and a heartbeat, so the nodes must notice
     result = spot_check("host-unreachable-told", "detection-time", "reconnect")
     (blackhole,) = result.faults
     assert blackhole.detect_s is not None

@@ -1,4 +1,4 @@
-"""What this node's own subscriptions get of topics that it hosts."""
+"""The messages of hosted topics that this node's own subscriptions get."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from spot.core.data.credit import Credit
 from spot.core.data.inbox import Delivery, Inbox, MultiDelivery
 from spot.core.topics.announced import Announced, RemoteTopic
 from spot.core.topics.interest import Subscriptions
-from spot.core.topics.listening import Listening
 from spot.core.topics.position import Position
 from spot.core.topics.registry import Registry
+from spot.core.topics.topic_sources import Listening
 from spot.core.wire import codec
 from spot.core.wire.batches import Batch
 from spot.core.wire.interests import POSITION, InterestEntry, encode_interest
@@ -280,7 +280,7 @@ class Receiver:
         self._context.note_missed(position.finish(head))
 
     def forget_ends(self, node: str, names: set[str]) -> None:
-        """Other epochs may come and go before there is a path again: nobody will tell of them."""
+        """Other epochs may come and go, unnoticed here, before there is a path again."""
         for name in names:
             position = self._subscriptions.position(name, node)
             if position is not None:

@@ -1,4 +1,4 @@
-"""Who wants which topic: a set of subscriptions, and this node's own with their positions."""
+"""The topics that are wanted: a set of subscriptions, and this node's own with their positions."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Subscriptions:
     taken from its beginning, as far as the host's replay buffer holds it; every other stream is
     taken from now on. ``newest`` says how many of the newest messages a subscription asked for
     instead. ``told`` has, by node, the subscriptions that the node knew when it announced all its
-    topics: whatever it announces later is younger than they are. ``in_doubt`` has, by topic, the
-    streams that were lost while their ends were unknown, and that nothing has followed yet: the
-    epoch by node.
+    topics: topics that it announces later are younger than these subscriptions. ``in_doubt`` has,
+    by topic, the streams that were lost while their ends were unknown, and that no message has
+    followed yet: the epoch by node.
     """
 
     __slots__ = ("in_doubt", "interest", "newest", "positions", "told", "wants")
@@ -99,7 +99,7 @@ class Subscriptions:
         return self.positions.get(topic, {}).get(node)
 
     def new_position(self, topic: str, node: str) -> Position:
-        """The same position, made if there is none."""
+        """The same position. It is made if there is none."""
         by_node = self.positions.setdefault(topic, {})
         position = by_node.get(node)
         if position is None:
@@ -160,7 +160,7 @@ class Subscriptions:
     # What nodes are told
 
     def entry(self, name: str, node: str, *, pattern: bool) -> InterestEntry:
-        """One subscription, as it is told to a node."""
+        """One subscription, in the form that a node is told."""
         if pattern:
             # A node that knows the pattern has announced every topic that it had then.
             told = name in self.told.get(node, ())

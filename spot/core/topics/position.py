@@ -73,7 +73,8 @@ class Position:
         return missed
 
     def finish(self, head: int) -> int:
-        """The epoch ended with ``head``: no count is lost when another begins."""
+        """The epoch ended with ``head``. So no count of missed messages is lost when another
+        begins."""
         missed = self.advance(self.epoch, head)
         self.final = True
         return missed or 0

@@ -13,7 +13,7 @@ BACKENDS = ("process", "docker")
 def make_backend(name: str, *, base_port: int | None = None) -> Backend:
     """The backend of this name. Raises UnknownBackend.
 
-    ``base_port``: the first node binds it, the next ones those that follow. None: free ports.
+    ``base_port``: port of the first node; the others take the next ones. None: free ports.
     """
     if name == "process":
         from spot.testbed.backends.process import ProcessBackend

@@ -14,42 +14,45 @@ __all__ = ["RUN_VARIABLE", "Backend", "NodeState"]
 NodeState = Literal["running", "paused", "exited"]
 
 RUN_VARIABLE = "SPOT_TESTBED_RUN"
-"""Marks a run's processes: they are found even if the runner died before recording them."""
+"""Marks a run's processes, so that they are found even if the runner died before recording them."""
 
 
 class Backend(Protocol):
-    """What a cluster needs of the place where its nodes run.
+    """The calls that a cluster makes on the place where its nodes run.
 
-    Calls come from one thread at a time, but for ``state`` and ``status``. A backend keeps in
-    ``run.nodes`` and ``run.proxy`` what another process needs to go on with the run.
+    Calls come from one thread at a time, except ``state`` and ``status``. A backend keeps the data
+    that another process needs to go on with the run in ``run.nodes`` and ``run.proxy``.
     """
 
     name: str
 
     def start(self, run: Run, say: Callable[[str], object]) -> None:
-        """Starts all nodes but ``run.late`` at once; returns without waiting for their links.
+        """Starts all nodes except ``run.late``. Returns without waiting for their links.
 
-        If ``run.proxied``, a proxy stands between every pair from the beginning. ``say`` is told
-        what it is doing, in a few words each. Raises ClusterError.
+        If ``run.proxied``, a proxy stands between every pair from the start. ``say`` is called with
+        a few words on each step. Raises ClusterError.
         """
 
     def stop(self, run: Run) -> None:
-        """Ends everything that the run has started, recorded or not; returns when it is gone."""
+        """Ends everything that the run started, recorded or not. Returns when all has ended."""
 
     def detach(self, run: Run) -> None:
-        """Lets go of what only this process holds; the nodes go on."""
+        """Releases what this process holds. The nodes go on."""
 
     def start_node(self, run: Run, node: str) -> None:
         """Starts one node that has ended, at its old address."""
 
     def readdress_node(self, run: Run, node: str) -> None:
-        """Starts one node that has ended, at another address, to which its proxies lead then."""
+        """Starts one node that has ended, at another address, and points its proxies there."""
 
     def limit_cpu(self, run: Run, node: str, share: float | None) -> None:
-        """Leaves a node this share of one processor. None: no limit. Raises ClusterError."""
+        """Limits a node to this share of one processor. None: no limit. Raises ClusterError."""
+
+    def cpu_share(self, run: Run, node: str) -> float | None:
+        """The share of one processor that ``limit_cpu`` has left to the node. None: no limit."""
 
     def times_held_back(self, run: Run, node: str) -> int:
-        """How often a limit of processor time has held the node since it was started."""
+        """How often a limit of processor time has stopped the node since its start."""
 
     def stop_node(self, run: Run, node: str) -> None:
         """Asks one node to leave (SIGTERM), and returns when it has."""
@@ -58,13 +61,13 @@ class Backend(Protocol):
         """Ends one node at once (SIGKILL), and returns when it is gone."""
 
     def pause_node(self, run: Run, node: str) -> None:
-        """Holds one node still (SIGSTOP), links open."""
+        """Pauses one node (SIGSTOP), with its links open."""
 
     def resume_node(self, run: Run, node: str) -> None:
         """Lets a paused node go on."""
 
     def state(self, run: Run, node: str) -> NodeState:
-        """What has become of the node."""
+        """The state of the node."""
 
     def status(self, run: Run, node: str) -> dict[str, Any] | None:
         """The node's own status document. None: it doesn't answer."""
@@ -72,10 +75,10 @@ class Backend(Protocol):
     def tell(
         self, run: Run, node: str, command: Mapping[str, Any], timeout: float
     ) -> dict[str, Any] | None:
-        """The node's answer to a command (``docs/journal.md``). None: none in ``timeout`` s."""
+        """The node's answer to a command (``docs/journal.md``). None: no answer in time."""
 
     def dialled(self, run: Run, node: str, peer: str) -> str | None:
-        """The endpoint at which this node dials that peer. None: it doesn't, the peer dials it."""
+        """The endpoint at which this node dials that peer. None: the peer dials this node."""
 
     def address(self, run: Run, node: str) -> str | None:
         """The endpoint at which this machine reaches the node. None: it only dials."""
@@ -87,7 +90,7 @@ class Backend(Protocol):
         """The handle of this edge of a proxied run. Raises ProxyError."""
 
     def proxy_state(self, run: Run) -> NodeState | None:
-        """What has become of the proxy server. None: the run is not proxied."""
+        """The state of the proxy server. None: the run is not proxied."""
 
     def read_proxy_log(self, run: Run) -> str:
         """The log of the proxy server; empty when it isn't the run's own."""

@@ -36,7 +36,7 @@ __all__ = [
 
 CONTROL_TARGET = "/run/spot"
 FILES_TARGET = "/files"
-"""Where a container sees the run's control sockets, and its logs and journals."""
+"""The folder in a container for the run's control sockets, and for its logs and journals."""
 
 OUTPUT_LINES_MAX = 20
 END_GRACE_S = 2.0
@@ -56,7 +56,7 @@ _SUBNET_TAKEN = re.compile(r"Pool overlaps|overlaps with (?:other|existing)|alre
 
 
 class SubnetRefused(ContainersNotStarted):
-    """Another network took these addresses meanwhile: others may be free."""
+    """Another network took these addresses meanwhile. Others may be free."""
 
 
 def project_name(run: Run) -> str:
@@ -65,12 +65,12 @@ def project_name(run: Run) -> str:
 
 
 def container_name(run: Run, service: str) -> str:
-    """The name that compose gives to the container of a node, or of the proxy server."""
+    """The name that compose gives to the container of a node or of the proxy server."""
     return f"{project_name(run)}-{service}-1"
 
 
 def choose_subnets(run: Run, client: docker.DockerClient) -> Subnets:
-    """Addresses that no network of the engine and no route of this machine has."""
+    """Subnets that overlap no network of the engine and no route of this machine."""
     taken = routed_networks()
     for network in client.api.networks():
         for config in (network.get("IPAM") or {}).get("Config") or []:
@@ -82,8 +82,8 @@ def choose_subnets(run: Run, client: docker.DockerClient) -> Subnets:
 
 
 def write_project(run: Run, images: Images, client: docker.DockerClient) -> list[str]:
-    """Writes the compose files into the run's directory; returns them as options of compose."""
-    # As whoever runs this, so that sockets and journals are theirs; without any capability.
+    """Writes the compose files into the run's directory. Returns them as options of compose."""
+    # Nodes run as this user, who then owns sockets and journals, and without any capability.
     user = f"{os.getuid()}:{os.getgid()}"
     plain = write_files(
         run.topology,
@@ -104,7 +104,7 @@ def write_project(run: Run, images: Images, client: docker.DockerClient) -> list
             },
         ),
     )
-    # Health checks start a Python each, every second or two; the testbed asks the nodes itself.
+    # Health checks would start a Python every second or two; the testbed asks the nodes itself.
     services = [*run.topology.names, *([PROXY_SERVICE] if run.proxied else [])]
     quiet = run.directory / "no-health-checks.yaml"
     lines = [f'  "{service}":\n    healthcheck: {{disable: true}}\n' for service in services]
@@ -185,7 +185,7 @@ def _compose(
 
 
 def end_compose(run_id: str) -> bool:
-    """Ends a ``docker compose`` of this run that is still at work, whoever started it.
+    """Ends a ``docker compose`` of this run that still runs, whichever process started it.
 
     Returns whether there was one. The engine may go on with what it was asked for last.
     """
@@ -225,7 +225,7 @@ def _refusal(run: Run, output: list[str]) -> ContainersNotStarted | PortInUse:
 
 
 def _environment(run: Run, ports: Mapping[str, int], endpoint: EngineEndpoint) -> dict[str, str]:
-    """Ours, without variables that would change what the files say, or which engine is meant."""
+    """This process's environment, without variables that would change the files or the engine."""
     kept = {
         name: text
         for name, text in os.environ.items()

@@ -36,7 +36,7 @@ def start_proxy(run: Run, ports: PortReservation) -> dict[str, dict[str, str]]:
         (edge.dialler, edge.listener): str(run.nodes[edge.listener]["address"])
         for edge in edges(run.topology)
     }
-    # A server that runs elsewhere has ports of its own.
+    # A server on another machine has its own ports.
     made = make_edges(server.client(), run.run_id, wanted, ports if is_here else None)
     dials: dict[str, dict[str, str]] = {name: {} for name in run.topology.names}
     for (dialler, listener), edge in made.items():
@@ -61,7 +61,7 @@ def proxy_server(run: Run) -> ProxyServer | None:
 
 
 def proxy_state(run: Run) -> NodeState | None:
-    """By its process, or by its answer if it is not ours."""
+    """The state of the run's server, by its process, or by its answer if it is another's."""
     server = proxy_server(run)
     if server is None:
         return None

@@ -3,14 +3,14 @@
 A checker is a pure function of the evidence, and says pass, fail or unknown, with figures:
 
 - *fail*: the journals show that the guarantee was broken. The details say where.
-- *unknown*: it can't be said. Nothing was observed that should have been, or nothing happened in
-  this run that could have broken it (``is_exercised`` is false).
-- *pass*: it could have been broken, was watched, and was not.
+- *unknown*: the journals lack what is needed to judge, or nothing in this run could have broken
+  the guarantee (``is_exercised`` is false).
+- *pass*: the run could have broken it, and did not.
 
-``account`` puts journals together, ``outages`` says when two nodes could not talk and who has to
-be told, ``kept`` what a host's buffer is sure to hold, ``deliveries`` what each node should have
-received, ``views`` whom each said that it reaches. ``timing`` measures faults,
-``expectations`` judges what a scenario itself expects.
+``account`` puts journals together. ``outages`` says when two nodes could not talk, and which nodes
+must be told. ``kept`` says what a host's buffer is sure to hold, ``deliveries`` what each node
+should have received, and ``views`` which nodes each node said that it reaches. ``timing`` measures
+faults, ``expectations`` judges what a scenario itself expects.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ from spot.testbed.checkers.replay_overrun import replay_overrun
 from spot.testbed.checkers.timing import fault_results
 from spot.testbed.checkers.view_stable import view_stable
 from spot.testbed.errors import ClusterError
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
 from spot.testbed.expectation import Expectation
+from spot.testbed.verdict import Finding
 
 __all__ = [
     "CHECKERS",
@@ -90,10 +91,10 @@ def check_all(
     guarantees: Sequence[str] | None = None,
     expectations: Iterable[Expectation] = (),
 ) -> tuple[Finding, ...]:
-    """Whether the faults are proved, what the checkers say, what became of the expectations.
+    """The findings on the proofs of faults, on the guarantees, and on the expectations.
 
-    ``guarantees`` None: all, without those that this run did not exercise. One that was asked for
-    by name and not exercised is unknown. Raises UnknownGuarantee.
+    ``guarantees`` None: all that this run exercised. A guarantee that is asked for by name and was
+    not exercised is unknown. Raises UnknownGuarantee.
     """
     proved = (unproved(evidence),) if evidence.faults else ()
     expected = check_expectations(evidence, expectations)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from spot.testbed.checkers.account import account_of
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised, nothing_seen
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["accepted_or_raised"]
 
@@ -12,9 +13,9 @@ NAME = "accepted-or-raised"
 
 
 def accepted_or_raised(evidence: Evidence) -> Finding:
-    """Whether nothing came of which the publish had raised.
+    """Whether no message arrived whose publish had raised.
 
-    That what was accepted arrives is judged by loss-only-in-faults and no-silent-gap.
+    loss-only-in-faults and no-silent-gap judge whether accepted messages arrive.
     """
     account = account_of(evidence)
     raised = sum(len(published.raised) for published in account.published.values())

@@ -1,8 +1,7 @@
-"""Who published what, and who received it: the journals of a run, put together.
+"""The journals of a run put together: which node published each message, and which received it.
 
-Messages are told apart by publisher, its incarnation, topic and counter, never by SPOT's own
-sequence numbers: those are among the things that are judged. An account is made once for a run, and
-all checkers share it.
+Publisher, its incarnation, topic and counter identify a message. SPOT's own sequence numbers never
+do, as checkers judge those. One account is made for a run, and all checkers share it.
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ __all__ = [
 ]
 
 FLUSH_S = 0.3
-"""What a killed node did in its last moments does not stand in its journal (0.2 s, and some)."""
+"""The journal of a killed node may lack its last moments (0.2 s, with some room)."""
 TAIL_MESSAGES_MIN = 10
 NANOSECONDS = 1e9
 RELAYS_MAX = 2
-"""The guarantee: so many relays may be on the way of a message."""
+"""The guarantee: a message may pass at most so many relays."""
 
 
 class IncarnationSpan:
-    """One incarnation of a node: when it was, and what of it is no traffic."""
+    """One incarnation of a node: its time, and its records that are not traffic."""
 
     def __init__(self, node: str, number: int, incarnation: IncarnationRecords) -> None:
         self.node = node
@@ -47,7 +46,7 @@ class IncarnationSpan:
         """From 0, the oldest."""
         self.began = incarnation.start.at
         self.ended = max(record.at for record in incarnation.records)
-        """Its last record; a node that lived on and recorded no more looks dead from there on."""
+        """The time of its last record. A node without later records looks dead from there."""
         self.is_killed = not incarnation.ended_well
         self.left: float | None = None
         """When it recorded that it leaves. None: never."""
@@ -58,7 +57,7 @@ class IncarnationSpan:
         rate = fields.get("rate")
         self.rate: float | None = rate if isinstance(rate, int | float) else None
         self.incarnation: str | None = fields.get("incarnation")
-        """What its payloads to topics of others say of it. None: they don't say it."""
+        """How its payloads to topics of other nodes identify it. None: they don't."""
         size = fields.get("payload_bytes")
         self.payload_bytes: int = size if isinstance(size, int) else 0
         config = fields.get("config")
@@ -70,11 +69,11 @@ class IncarnationSpan:
         return self.wall + self.ended - self.began
 
     def setting(self, name: str, default: Any) -> Any:
-        """One of the library's settings, as the incarnation has recorded it."""
+        """One of the library's settings, as this incarnation recorded it."""
         return self.config.get(name, default)
 
     def of(self, *kinds: str) -> Iterator[Record]:
-        """Its events of these kinds."""
+        """The events of this incarnation that are of these kinds."""
         return (record for record in self.events if record.kind in kinds)
 
 
@@ -85,15 +84,15 @@ class Published:
         self.span = span
         self.topic = topic
         self.accepted: dict[int, float] = {}
-        """When each counter was published, of those publishes that returned."""
+        """When each counter was published, for publishes that returned."""
         self.raised: dict[int, float] = {}
-        """Likewise, of those that raised."""
+        """The same for publishes that raised."""
         self.errors: dict[int, int | None] = {}
-        """Of those that raised: the number of the error."""
+        """The error number of each publish that raised."""
 
     @cached_property
     def counters(self) -> list[int]:
-        """Those accepted, in order."""
+        """The accepted counters, in order."""
         return sorted(self.accepted)
 
     @cached_property
@@ -103,7 +102,7 @@ class Published:
 
     @cached_property
     def tail(self) -> int:
-        """So many more it may have published when it was killed, before it could record it."""
+        """How many more it may have published without a record, if it was killed."""
         span = self.span
         if not span.is_killed:
             return 0
@@ -137,7 +136,7 @@ class Arrival(NamedTuple):
     epoch: int | None
     host: str
     source: Published | None
-    """Whose it is. None: nobody's who could be found; or it has no counter."""
+    """Its publisher's incarnation and topic. None: not found, or the message has no counter."""
 
 
 class Stream:
@@ -150,7 +149,7 @@ class Stream:
 
     @property
     def node(self) -> str:
-        """Who received it."""
+        """The node that received it."""
         return self.span.node
 
 
@@ -167,7 +166,7 @@ class Account:
         self.published: dict[tuple[str, int, str], Published] = {}
         self.streams: list[Stream] = []
         self.memo: dict[Any, Any] = {}
-        """What the modules beside this one have worked out of it, by names of their own."""
+        """Results that other modules computed from it, by names of their own."""
         self._hosts: dict[tuple[str, int | None], IncarnationSpan | None] = {}
         for node, journal in evidence.journals.items():
             spans = self.spans[node] = []
@@ -240,7 +239,7 @@ class Account:
 
     @staticmethod
     def _forget(streams: dict[str, Stream], fields: Mapping[str, Any]) -> None:
-        """An unsubscribe forgets the position: what comes after another subscribe begins anew."""
+        """An unsubscribe forgets the position, so a later subscribe starts a new stream."""
         if fields["do"] == "unsubscribe" and fields.get("ok", True):
             pattern = str(fields.get("topic"))
             for topic in [topic for topic in streams if matches(pattern, topic)]:
@@ -260,11 +259,11 @@ class Account:
         counter: int | None,
         at: float,
     ) -> Published | None:
-        """Of a message published from elsewhere: of the incarnation that it tells.
+        """The incarnation that published a message to another node's topic, as the message tells.
 
-        For a message that tells none, times and counters decide. Counters begin at 1 in each of the
-        publisher's incarnations. It is the incarnation of the message before it if this one follows
-        right on it; else the newest that had published this counter by then.
+        If the message tells none, times and counters decide. Counters begin at 1 in each of the
+        publisher's incarnations. If this message directly follows the one before it, the two have
+        the same incarnation. Else it is the newest that had published this counter by then.
         """
         if incarnation is not None:
             for span in self.spans.get(publisher, []):
@@ -290,7 +289,7 @@ class Account:
                 if follows and before in accepted and not before.between(last or 0, counter):
                     return before
                 break
-        # One that was killed may not have recorded what it published last.
+        # A killed publisher may not have recorded its last messages.
         return accepted[-1] if accepted else incarnations[-1]
 
     def host_incarnation(self, host: str, epoch: int | None, at: float) -> IncarnationSpan | None:
@@ -311,10 +310,10 @@ class Account:
             self._hosts[key] = next(alive, spans[-1])
         return self._hosts[key]
 
-    # Who hears what
+    # Subscriptions
 
     def spec(self, node: str) -> NodeSpec:
-        """What the topology says of a node. Raises UnknownNode."""
+        """The topology's entry for a node. Raises UnknownNode."""
         return self.topology.node(node)
 
     @cached_property
@@ -323,7 +322,7 @@ class Account:
         return frozenset((min(a, b), max(a, b)) for a, b in self.topology.links)
 
     def are_linked(self, a: str, b: str) -> bool:
-        """Whether they are to be linked, in either order."""
+        """Whether two nodes are to be linked, in either order."""
         return (min(a, b), max(a, b)) in self.links
 
     @cached_property
@@ -336,7 +335,7 @@ class Account:
         )
 
     def ways(self, a: str, b: str) -> list[list[str]]:
-        """The ways from one node to another, by node names: the link, and those over relays."""
+        """The paths from one node to another, as node names: the link, and paths over relays."""
         found = []
         growing = [[a]]
         for _ in range(RELAYS_MAX + 1):
@@ -353,7 +352,7 @@ class Account:
 
     @cached_property
     def hosts(self) -> dict[str, list[tuple[str, float, float]]]:
-        """By topic: who hosted it, from when until when. Each incarnation of a host is an entry."""
+        """The hosts of each topic and their times; an entry for each incarnation of a host."""
         found: dict[str, list[tuple[str, float, float]]] = {}
         for node, spans in self.spans.items():
             for span in spans:
@@ -375,7 +374,7 @@ class Account:
 
     @cached_property
     def standbys(self) -> set[tuple[str, str]]:
-        """Topic and node of each host that stood by."""
+        """Topic and node of each standby host."""
         return {
             (str(record.fields.get("topic")), node)
             for node, spans in self.spans.items()
@@ -385,7 +384,7 @@ class Account:
         }
 
     def topics_of(self, host: str) -> list[str]:
-        """What a node ever hosted."""
+        """The topics that a node ever hosted."""
         return [
             topic for topic, hosts in self.hosts.items() if any(host == one for one, _, _ in hosts)
         ]
@@ -460,7 +459,7 @@ _accounts: WeakKeyDictionary[Evidence, Account] = WeakKeyDictionary()
 
 
 def account_of(evidence: Evidence) -> Account:
-    """The account of this evidence; made when it is first asked for."""
+    """The account of this evidence. It is made at the first call."""
     found = _accounts.get(evidence)
     if found is None:
         found = _accounts[evidence] = Account(evidence)

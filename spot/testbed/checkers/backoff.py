@@ -9,15 +9,16 @@ from typing import NamedTuple
 from spot.testbed.checkers.account import Account, IncarnationSpan, account_of
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import BUSY_S, is_held
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
 from spot.testbed.journal import Record
+from spot.testbed.verdict import Finding
 
 __all__ = ["Wait", "backoff", "waits"]
 
 NAME = "backoff"
 ENDS = ("dial_failed", "refused", "link_down")
 EPSILON_S = 0.005
-"""A timer, a clock and the rounding of a journal may differ by so much."""
+"""How much a timer, a clock and the rounding of a journal may differ, in seconds."""
 
 
 class Wait(NamedTuple):
@@ -26,19 +27,19 @@ class Wait(NamedTuple):
     span: IncarnationSpan
     endpoint: str
     node: str | None
-    """Who is behind the endpoint, if it has ever answered."""
+    """The peer at the endpoint, if it ever answered."""
     at: float
     """When it began."""
     low: float
-    """It is at least so long."""
+    """The least time that it may take."""
     high: float
     """Its step: it is at most so long, unless the peer makes contact itself."""
     delay: float | None
-    """What was drawn, as recorded. None: not recorded."""
+    """The drawn delay, as recorded. None: not recorded."""
     dialled: float | None
     """When the endpoint was dialled next. None: not before it was linked, removed, or the end."""
     is_open: bool
-    """Whether nothing but a dial could have ended it."""
+    """Whether only a dial could have ended it."""
 
 
 def waits(account: Account, node: str) -> list[Wait]:
@@ -76,7 +77,7 @@ def _of_incarnation(account: Account, span: IncarnationSpan) -> Iterator[Wait]:
         ]
         peer = behind.get(endpoint)
         if others and peer is not None:
-            continue  # two ways to one node share its link: neither has a schedule of its own
+            continue  # two paths to one node share its link: neither has a schedule of its own
         yield from _of_endpoint(account, span, endpoint, peer, records, contacts, changes)
 
 
@@ -98,7 +99,7 @@ def _of_endpoint(
         if record.kind not in ENDS:
             continue
         if any(last < at <= record.at for at in changes):
-            low_step = high_step = first  # an endpoint that was added anew begins anew
+            low_step = high_step = first  # an endpoint that was added again starts again
         last = record.at
         if record.kind == "link_down":
             up_for = record.at - max((at for at in ups if at <= record.at), default=record.at)
@@ -151,7 +152,7 @@ def backoff(evidence: Evidence) -> Finding:
 
 
 def _wrong(account: Account, wait: Wait) -> str | None:
-    """What is wrong with a wait. None: nothing."""
+    """The error of a wait. None: it is right."""
     delay = wait.delay
     if delay is not None and not wait.low - EPSILON_S <= delay <= wait.high + EPSILON_S:
         return f"drew a wait of {delay:.3f} s"

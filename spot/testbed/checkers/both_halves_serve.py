@@ -8,17 +8,18 @@ from spot.testbed.checkers.account import Account, account_of
 from spot.testbed.checkers.deliveries import excuses, without_quorum
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import BUSY_S, incarnation_at, is_covered, is_held
-from spot.testbed.evidence import Evidence, FaultWindow, Finding
+from spot.testbed.evidence import Evidence, FaultWindow
+from spot.testbed.verdict import Finding
 
 __all__ = ["both_halves_serve", "sides"]
 
 NAME = "both-halves-serve"
 MESSAGES_MIN = 5
-"""A split in which a host publishes fewer than this by its rate is too short to say anything."""
+"""If a host publishes fewer messages than this in a split, the split is too short to judge."""
 
 
 def sides(account: Account, window: FaultWindow) -> list[list[str]]:
-    """The groups of nodes that a fault leaves connected, those that don't run left out."""
+    """The groups of running nodes that a fault leaves connected."""
     effect = window.effect
     left = [name for name in account.topology.names if name not in effect.down | effect.paused]
     found: list[list[str]] = []
@@ -38,9 +39,9 @@ def sides(account: Account, window: FaultWindow) -> list[list[str]]:
 
 
 def both_halves_serve(evidence: Evidence) -> Finding:
-    """Whether topics were published to, and received on their own side, during each split.
+    """Whether messages were published and received on each side during each split.
 
-    A side counts when somebody in it hears a topic that is hosted in it.
+    A side counts if one of its nodes hears a topic that is hosted in it.
     """
     account = account_of(evidence)
     splits = [

@@ -1,4 +1,4 @@
-"""conflict-visible: two hosts of one topic are seen by everybody who is linked with both."""
+"""conflict-visible: every node that is linked with two hosts of one topic sees the conflict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from spot.testbed.checkers.deliveries import excuses
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import BUSY_S, Span
 from spot.testbed.checkers.views import view_at, views_of
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["conflict_visible"]
 
@@ -19,7 +20,7 @@ NAME = "conflict-visible"
 
 
 def conflict_visible(evidence: Evidence) -> Finding:
-    """Whether conflicts stand in the views of those who could see both hosts, and no others do."""
+    """Whether nodes that can see both hosts show the conflict, and no view shows another one."""
     account = account_of(evidence)
     wrongs = Wrongs()
     seen = 0
@@ -54,7 +55,7 @@ def _judge_seen(
     both: Span,
     wrongs: Wrongs,
 ) -> int:
-    """How often an incarnation had to show a conflict; of each time its beginning and its end."""
+    """How often an incarnation had to show a conflict, counting both its beginning and its end."""
     node = span.node
     others = [host for host in hosts if host != node]
     if not all(account.are_linked(node, host) for host in others) or not views_of(account, span):

@@ -1,10 +1,9 @@
-"""What each node should have received of what was published, and what excuses the rest.
+"""The messages that each node should have received, and the excuses for those that it did not.
 
-While a fault, a restart or a command kept the nodes on its way apart, and until they were
-synchronised again, a message need not come; but then its host has it in its replay buffer, and
-it is owed as well, to the last message. What excuses it for good is that the host had ended, that
-the node that was to receive it did not run, or that the buffer is not sure to have held it any
-more.
+While a fault, a restart or a command separated the nodes on a message's path, and until they were
+synchronised again, the message need not arrive. After that the host has it in its replay buffer,
+and must deliver it, up to the last message. A message is excused for good if the host had ended, if
+the receiver did not run, or if the buffer need not have held it any more.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ from spot.testbed.checkers.outages import (
 __all__ = ["Apart", "ExpectedDelivery", "deliveries", "excuses", "unobserved", "without_quorum"]
 
 QUIET_MAX_S = 4.0
-"""Who still publishes so long after it was told to be quiet has not understood."""
+"""A node that still publishes so long after it was told to be quiet did not obey."""
 
 
 class Apart(NamedTuple):
-    """A time in which what one node publishes can't reach another at once."""
+    """A time in which messages of one node can't reach another at once."""
 
     since: float
     """What was published from then on may not have arrived, as it was under way."""
@@ -46,7 +45,7 @@ class Apart(NamedTuple):
     ended: float
     """When they were synchronised again; infinity: never."""
     gone: frozenset[str]
-    """Nodes that did not run in it, or began another incarnation."""
+    """Nodes that did not run in that time, or began another incarnation."""
 
     def covers(self, at: float) -> bool:
         """Whether what was published ``at`` that time may not have arrived by it."""
@@ -62,23 +61,23 @@ class ExpectedDelivery:
     host: str
     received: int = 0
     healed: int = 0
-    """Of these, published while the way was broken: they came after the heal."""
+    """Received messages that were published while the path was broken and came after the heal."""
     excused: int = 0
     overrun: int = 0
-    """Of the excused, those that both nodes lived to see and the buffer need not have held."""
+    """Excused messages that the buffer need not have held, although both nodes lived on."""
     lost: list[tuple[int, float]] = field(default_factory=list)
-    """Counter and time of publishing of what never came and had to."""
+    """Counter and publishing time of messages that had to come and never came."""
     unhealed: list[tuple[int, float]] = field(default_factory=list)
-    """Of the lost, what was published while the way was broken."""
+    """Lost messages that were published while the path was broken."""
     tail: float | None = None
-    """When its last message was published, if the way was broken then and no other message of the
+    """When its last message was published, if the path was broken then and no other message of the
     topic followed before it was healed."""
     tail_lost: bool = False
-    """That one had to come and never came."""
+    """Whether this last message had to come and never came."""
 
 
 def deliveries(account: Account) -> list[ExpectedDelivery]:
-    """Of every subscription and every publisher that it hears."""
+    """The expected deliveries of every subscription, from every publisher that it hears."""
     if "deliveries" not in account.memo:
         account.memo["deliveries"] = _deliveries(account)
     found: list[ExpectedDelivery] = account.memo["deliveries"]
@@ -103,7 +102,7 @@ def _deliveries(account: Account) -> list[ExpectedDelivery]:
         elif len(hosts) == 1 and account.ways(publisher, min(hosts)):
             host = min(hosts)
         else:
-            continue  # to whom it went is not known
+            continue  # the subscribers that it went to are unknown
         for node in account.spans:
             if topic in account.hears(node, host):
                 one = ExpectedDelivery(node, published, host)
@@ -181,7 +180,7 @@ def _is_for_good(one: ExpectedDelivery, time: Apart) -> bool:
 
 
 def _is_sure(account: Account, one: ExpectedDelivery, at: float, covering: list[Apart]) -> bool:
-    """Whether the host's replay buffer held a message still when the way was there again."""
+    """Whether the host's replay buffer still held a message when the path was back."""
     published = one.published
     if published.span.node == one.host:
         host = published.span
@@ -204,13 +203,13 @@ def _aparts_on_the_way(account: Account, one: ExpectedDelivery) -> list[Apart]:
 
 
 def _not_owed(account: Account, one: ExpectedDelivery) -> list[Span]:
-    """When what was published is owed to nobody, whatever became of the links."""
+    """The times in which published messages are owed to no subscriber, whatever the links did."""
     published, node, host = one.published, one.node, one.host
     ready = account.phases.ready
     spans: list[Span] = [(-math.inf, math.inf if ready is None else ready + IN_FORCE_S)]
     if published.span.node != host:
         lacking = without_quorum(account, host)
-        # What had to wait for the way to the host is refused, if there is no quorum when it comes.
+        # A message that waited for the path to the host is refused if it then finds no quorum.
         late = _aparts(account, published.span.node, host)
         spans += [(time.since, time.ended) for time in late if is_covered(time.ended, lacking)]
         spans += lacking
@@ -230,7 +229,7 @@ def _not_owed(account: Account, one: ExpectedDelivery) -> list[Span]:
 
 
 def without_quorum(account: Account, host: str) -> list[Span]:
-    """When a host that requires a quorum had none, and ordered nothing."""
+    """The times in which a host that requires a quorum had none, and ordered nothing."""
     found: list[Span] = []
     for span in account.spans.get(host, []):
         if not span.setting("require_quorum", False):
@@ -249,9 +248,9 @@ def without_quorum(account: Account, host: str) -> list[Span]:
 
 
 def _before_first_met(account: Account, node: str, host: str, topic: str) -> Iterator[Span]:
-    """What a host published before it first heard of a pattern: such a subscription begins live.
+    """The times before a host first heard of a pattern. A pattern begins with new messages.
 
-    One by the topic's name begins with the first message, as far as the buffer holds it.
+    A subscription to the topic's name begins with the first message that the buffer holds.
     """
     if node == host:
         return
@@ -290,7 +289,7 @@ def _tail_began(account: Account, published: Published) -> float:
 
 
 def _unsubscribed(account: Account, node: str, topic: str) -> list[Span]:
-    """The times between subscriptions. Where its node did not run is told elsewhere."""
+    """The times between subscriptions. Times in which its node did not run are not included."""
     found: list[Span] = []
     since = -math.inf
     starts = {span.began for span in account.spans[node]}
@@ -318,7 +317,7 @@ def _routed_elsewhere(account: Account, node: str, host: str, topic: str) -> Ite
 
 
 def excuses(account: Account, sender: str, node: str) -> list[Span]:
-    """When what ``sender`` publishes need not reach ``node`` at once."""
+    """The times in which messages of ``sender`` need not reach ``node`` at once."""
     ready = account.phases.ready
     began: list[Span] = [(-math.inf, math.inf if ready is None else ready + IN_FORCE_S)]
     aparts = _aparts(account, sender, node)
@@ -341,7 +340,7 @@ def _each_apart(account: Account, sender: str, node: str) -> Iterator[Apart]:
         if ready is not None and outage.ended <= ready:
             continue
         planned = account.phases.stopped is not None and outage.began >= account.phases.stopped
-        # A host that leaves delivers first; who leaves itself, or is cut off, may not get the rest.
+        # A leaving host delivers first. A subscriber that leaves or is cut off may miss the rest.
         leaves = outage.notice == "left" and node not in outage.gone
         margin = 0.0 if leaves or planned else IN_FLIGHT_S
         ended = outage.ended + IN_FORCE_S
@@ -365,7 +364,7 @@ def _merged(aparts: Iterator[Apart] | list[Apart]) -> list[Apart]:
 
 
 def _set_aside(account: Account, sender: str, node: str) -> list[Span]:
-    """When a sender did not wait for a slow subscriber."""
+    """The times in which a sender did not wait for a slow subscriber."""
     found: list[Span] = []
     waited = account.bounds.send_timeout + IN_FLIGHT_S
     for span in account.spans.get(sender, []):
@@ -384,7 +383,7 @@ def _set_aside(account: Account, sender: str, node: str) -> list[Span]:
 
 
 def unobserved(account: Account) -> list[str]:
-    """Subscriptions that have received nothing of what they should have, in words."""
+    """The subscriptions that received none of their messages, as texts."""
     return [
         f"{one.node} received nothing of the {len(one.lost)} messages that "
         f"{one.published.span.node} published to {one.published.topic} for it"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from spot.testbed.checkers.account import account_of
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised, nothing_seen
 from spot.testbed.checkers.outages import due_notices, notices
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["detection_time"]
 
@@ -13,10 +14,10 @@ NAME = "detection-time"
 
 
 def detection_time(evidence: Evidence) -> Finding:
-    """Whether those who were told of a lost host were told in time.
+    """Whether nodes that were told of a lost host were told in time.
 
-    Counted from the moment before the fault was applied; what applying it took is allowed for. That
-    nobody was told at all is host-unreachable-told's.
+    The time counts from just before the fault was applied, plus the time that applying it took.
+    host-unreachable-told judges nodes that were not told at all.
     """
     account = account_of(evidence)
     dues = due_notices(account)

@@ -1,4 +1,4 @@
-"""What a scenario itself expects of its run, judged."""
+"""Judges what a scenario itself expects of its run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from spot.testbed.checkers.account import Account, account_of
 from spot.testbed.checkers.finding import Wrongs, judged, nothing_seen
-from spot.testbed.evidence import Evidence, FaultWindow, Finding
+from spot.testbed.evidence import Evidence, FaultWindow
 from spot.testbed.expectation import Expectation
 from spot.testbed.journal import Record
+from spot.testbed.verdict import Finding
 
 __all__ = ["check_expectations"]
 
@@ -54,7 +55,7 @@ def _judge(evidence: Evidence, account: Account, wanted: Expectation) -> Finding
 
 
 def _cut_short(evidence: Evidence) -> float:
-    """Until when a run was seen that did not come to its end; infinity: it did."""
+    """The end of the evidence of a run that was cut short; infinity: it ran to its end."""
     phases = evidence.phases
     return math.inf if phases.quiet is not None or phases.stopped is None else phases.stopped
 
@@ -62,7 +63,7 @@ def _cut_short(evidence: Evidence) -> float:
 def _spans(
     evidence: Evidence, account: Account, wanted: Expectation
 ) -> list[tuple[float, float, str]] | str:
-    """From when to when, and what that is called; or why there is no such time."""
+    """The span of time and its name, or why there is no such time."""
     phases = evidence.phases
     if wanted.during is None and wanted.after is None:
         end = math.inf if phases.stopped is None else phases.stopped
@@ -87,8 +88,8 @@ def _spans(
             done = window.healed
         until = math.inf if ended is None else ended
         if wanted.within is not None:
-            # Not cut off by a heal that came sooner: the time was given in so many words.
-            # What applying the fault took is allowed for: an engine may need seconds to kill.
+            # An earlier heal does not shorten it, as the scenario gives the time explicitly.
+            # Adds the time that applying the fault took, as an engine may need seconds to kill.
             until = done + wanted.within
         found.append((began, until, f"{when}, from {account.clock(began)}"))
     return found

@@ -1,4 +1,4 @@
-"""failover: a route with backups goes over to the next host without a call."""
+"""failover: a route with backups switches to the next host without a call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from spot.testbed.checkers.outages import (
     link_events,
     touched,
 )
-from spot.testbed.evidence import Evidence, FaultWindow, Finding
+from spot.testbed.evidence import Evidence, FaultWindow
+from spot.testbed.verdict import Finding
 
 __all__ = ["failover"]
 
@@ -44,7 +45,7 @@ class RouteWithBackups(NamedTuple):
 def failover(evidence: Evidence) -> Finding:
     """Whether the next host took over when the current one was lost, in its time, and only then.
 
-    That no message comes twice is no-duplicate's.
+    no-duplicate judges whether a message comes twice.
     """
     account = account_of(evidence)
     wrongs = Wrongs()
@@ -149,7 +150,7 @@ def _serves(
 
 
 def _judge_turns(account: Account, route: RouteWithBackups, wrongs: Wrongs) -> None:
-    """A host is kept for as long as it lives."""
+    """A subscription keeps its host for as long as the host runs."""
     for (_, before), (at, host) in zip(route.turns, route.turns[1:], strict=False):
         events = [
             record

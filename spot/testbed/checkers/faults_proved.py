@@ -1,9 +1,10 @@
-"""Whether every fault is known to have acted: else nothing in the run proves anything."""
+"""Whether every fault was proved to act. If not, the run proves nothing."""
 
 from __future__ import annotations
 
 from spot.testbed.checkers.finding import counted
-from spot.testbed.evidence import Evidence, FaultWindow, Finding, Verdict
+from spot.testbed.evidence import Evidence, FaultWindow
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = ["unproved"]
 

@@ -1,11 +1,11 @@
-"""How checkers put what they found into a ``Finding``."""
+"""Helps checkers to make a ``Finding``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from spot.testbed.checkers.account import Account, Published
-from spot.testbed.evidence import Finding, Verdict
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = ["Wrongs", "counted", "judged", "lost_text", "not_exercised", "nothing_seen"]
 
@@ -13,14 +13,14 @@ SHOWN_MAX = 5
 
 
 class Wrongs:
-    """What is wrong: all of it counted, the first few kept in words."""
+    """The violations: counts all of them, and keeps the texts of the first few."""
 
     def __init__(self) -> None:
         self.count = 0
         self.shown: list[str] = []
 
     def add(self, text: str, count: int = 1) -> None:
-        """One more wrong thing, or ``count`` of them told in one text."""
+        """Adds one error, or ``count`` errors with one text."""
         self.count += count
         if len(self.shown) < SHOWN_MAX:
             self.shown.append(text)
@@ -41,7 +41,7 @@ def judged(guarantee: str, wrongs: Wrongs, summary: str, unseen: Sequence[str] =
 
 
 def nothing_seen(guarantee: str, why: str) -> Finding:
-    """Unknown: what should have been there to judge was not."""
+    """Unknown, because the evidence lacks what is needed to judge."""
     return Finding(guarantee, Verdict.UNKNOWN, f"nothing observed: {why}")
 
 
@@ -58,7 +58,7 @@ def counted(number: int, what: str) -> str:
 def lost_text(
     account: Account, node: str, published: Published, lost: Sequence[tuple[int, float]], when: str
 ) -> str:
-    """What a node never received. ``lost``: counters and times of publishing, in order."""
+    """A text on messages that a node never received. ``lost``: counters and publishing times."""
     counter, at = lost[0]
     _, last = lost[-1]
     return (

@@ -1,11 +1,12 @@
-"""healed-without-loss: what breaks and heals within the replay buffer loses nothing."""
+"""healed-without-loss: a link that heals while the replay buffer holds everything loses nothing."""
 
 from __future__ import annotations
 
 from spot.testbed.checkers.account import account_of
 from spot.testbed.checkers.deliveries import deliveries
 from spot.testbed.checkers.finding import Wrongs, counted, judged, lost_text, not_exercised
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["healed_without_loss"]
 
@@ -13,10 +14,10 @@ NAME = "healed-without-loss"
 
 
 def healed_without_loss(evidence: Evidence) -> Finding:
-    """Whether all came that was published while the way was broken, as far as the buffer held it.
+    """Whether all messages came that were published during a break and held by the buffer.
 
-    That it came once and in order, and that ``missed`` was 0 then, others judge: no-duplicate,
-    order and no-silent-gap.
+    Other checkers judge that they came once, in order and with ``missed`` 0: no-duplicate, order
+    and no-silent-gap.
     """
     account = account_of(evidence)
     found = deliveries(account)

@@ -14,8 +14,9 @@ from spot.testbed.checkers.outages import (
     may_alarm,
     notices,
 )
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
 from spot.testbed.journal import Record
+from spot.testbed.verdict import Finding
 
 __all__ = ["host_unreachable_told"]
 
@@ -25,7 +26,7 @@ NAME = "host-unreachable-told"
 def host_unreachable_told(evidence: Evidence) -> Finding:
     """Whether ``recv`` raised once for each lost host, naming its topics, and for nothing else.
 
-    Whether it did so in time is detection-time's.
+    detection-time judges whether it did so in time.
     """
     account = account_of(evidence)
     if not any(account.spans.values()):
@@ -76,7 +77,7 @@ def _judge_due(account: Account, due: Due, wrongs: Wrongs) -> None:
 
 
 def _wrong(account: Account, node: str, host: str, notice: Record) -> str | None:
-    """What is wrong with a notice. None: nothing."""
+    """The error of a notice. None: it is right."""
     if not account.ways(node, host):
         return "it has no link with it"
     around = [

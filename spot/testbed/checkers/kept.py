@@ -1,9 +1,9 @@
-"""What a host's buffer is sure to hold of a topic, by its settings and by what was published.
+"""What a host's replay buffer surely holds of a topic, by its settings and the traffic.
 
-The library counts bytes with the overhead of its own objects, drops by batches, and shares what a
-node may hold between its topics. So that no checker has to follow it in that, a message counts as
-held only while it and all that came after fit into half of the buffer, with more overhead than
-there is. What lies between is neither demanded here nor excused: it came, or it was counted.
+The library counts bytes with the overhead of its own objects, drops whole batches, and shares the
+memory of a node between its topics. Checkers need no exact copy of this. Here a message counts as
+held only while it and all later ones fit into half of the buffer, with an overhead that is
+estimated too high. Between the two limits a message may be missing, if it was counted as missed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from spot.testbed.checkers.account import Account, IncarnationSpan
 __all__ = ["is_held"]
 
 SURE = 0.5
-"""The share of a replay buffer that holds what it must, however its batches were cut."""
+"""The share of a replay buffer that surely holds its messages, however the batches were cut."""
 OVERHEAD_BYTES = 256
-"""More than what a message takes beside its payload, in a batch of its own."""
+"""More than a message in a batch of its own takes besides its payload, in bytes."""
 JOINED_OVERHEAD_BYTES = 32
 """The same for small messages, of which a buffer joins many in one batch: those of up to"""
 JOINED_BYTES = 960
@@ -48,7 +48,7 @@ def is_held(
 
 
 def _capacity(host: IncarnationSpan, topic: str) -> float:
-    """Bytes that the replay buffer of a topic may take, if all topics of its host publish alike."""
+    """The bytes that a topic's replay buffer may take, if all topics of its host publish alike."""
     limit = float(host.setting("history_bytes", 0))
     topics = set(host.setting("topics", ()))
     for record in host.of("command"):

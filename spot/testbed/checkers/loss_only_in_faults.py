@@ -1,11 +1,12 @@
-"""loss-only-in-faults: only what the buffer did not hold, or a host took with it, is missed."""
+"""loss-only-in-faults: only messages that no buffer held, or that ended with a host, are lost."""
 
 from __future__ import annotations
 
 from spot.testbed.checkers.account import account_of
 from spot.testbed.checkers.deliveries import deliveries
 from spot.testbed.checkers.finding import Wrongs, judged, lost_text, nothing_seen
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["loss_only_in_faults"]
 
@@ -13,9 +14,9 @@ NAME = "loss-only-in-faults"
 
 
 def loss_only_in_faults(evidence: Evidence) -> Finding:
-    """Whether all that was accepted came, but for what is excused; the last messages, too.
+    """Whether all accepted messages came, including the last ones, except those that are excused.
 
-    A fault alone excuses nothing that its host's replay buffer is sure to have held.
+    A fault alone does not excuse a message that its host's replay buffer surely held.
     """
     account = account_of(evidence)
     found = deliveries(account)

@@ -7,19 +7,20 @@ import math
 from spot.testbed.checkers.account import Account, Arrival, Stream, account_of
 from spot.testbed.checkers.deliveries import unobserved
 from spot.testbed.checkers.finding import Wrongs, counted, judged, nothing_seen
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["no_invention"]
 
 NAME = "no-invention"
 CLOCK_S = 0.001
-"""Two processes may read the clock by so much apart."""
+"""How much the clock readings of two processes may differ, in seconds."""
 
 
 def no_invention(evidence: Evidence) -> Finding:
     """Whether every numbered message that came had been published, and before it came.
 
-    Messages without a counter, which others than the node program publish, can't be judged.
+    Messages without a counter, which other programs publish, can't be judged.
     """
     account = account_of(evidence)
     wrongs = Wrongs()

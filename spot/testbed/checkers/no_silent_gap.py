@@ -13,7 +13,8 @@ from spot.testbed.checkers.account import (
 from spot.testbed.checkers.deliveries import unobserved
 from spot.testbed.checkers.finding import Wrongs, counted, judged, nothing_seen
 from spot.testbed.checkers.outages import alarm_slack, breaks, link_events
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["no_silent_gap"]
 
@@ -21,12 +22,11 @@ NAME = "no-silent-gap"
 
 
 def no_silent_gap(evidence: Evidence) -> Finding:
-    """Whether ``missed`` is what was published in between and did not come, by the counters.
+    """Whether ``missed`` is the number of messages in between that did not come, by the counters.
 
-    After a host was lost without a goodbye, the first message of another one, or of its next
-    incarnation, must say None. Where others than the host publish to a topic, too, the order in
-    which the host took their messages is known from sequence numbers alone: there ``missed`` is
-    held to those.
+    After a host was lost without a goodbye, the first message of another host, or of its next
+    incarnation, must say None. If other nodes publish to a topic too, only sequence numbers tell
+    in which order the host took the messages. There ``missed`` is compared with those.
     """
     account = account_of(evidence)
     messages = sum(len(stream.arrivals) for stream in account.streams)
@@ -83,7 +83,7 @@ def _is_older(before: Arrival, arrival: Arrival) -> bool:
 def _wrong(
     account: Account, stream: Stream, before: Arrival | None, arrival: Arrival, is_mixed: bool
 ) -> str | None:
-    """What is wrong with the number that came with a message. None: nothing."""
+    """What is wrong with the missed count of a message. None: it is right."""
     if before is None:
         return _first_wrong(account, stream, arrival)
     if before.host != arrival.host:
@@ -98,7 +98,7 @@ def _wrong(
     assert arrival.counter is not None
     if before.source is arrival.source:
         actual = before.source.between(before.counter, arrival.counter)
-        # A node that was killed may not have recorded what it published last.
+        # A killed node may not have recorded its last messages.
         unrecorded = max(0, arrival.counter - max(before.counter, before.source.last) - 1)
         if arrival.missed is not None and 0 <= arrival.missed - actual <= unrecorded:
             return None
@@ -236,7 +236,7 @@ def _was_apart(
 ) -> bool:
     """Whether the node may not have heard how far a host had come when its stream ended.
 
-    A host that merely left has said so to all with whom it had a link.
+    A host that left said so to all nodes that it had a link with.
     """
     return any(
         outage.ended + alarm_slack(account) >= before.at

@@ -5,7 +5,8 @@ from __future__ import annotations
 from spot.testbed.checkers.account import account_of
 from spot.testbed.checkers.deliveries import unobserved
 from spot.testbed.checkers.finding import Wrongs, counted, judged, nothing_seen
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["order"]
 
@@ -15,7 +16,7 @@ NAME = "order"
 def order(evidence: Evidence) -> Finding:
     """Whether counters rise for each publisher, and sequence numbers for each epoch.
 
-    A message that comes a second time is no-duplicate's, and not called out of order here.
+    no-duplicate judges a message that comes a second time; it does not count as out of order here.
     """
     account = account_of(evidence)
     messages = sum(len(stream.arrivals) for stream in account.streams)

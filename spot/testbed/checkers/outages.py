@@ -1,4 +1,6 @@
-"""When two nodes could not talk, as what was done to them says; and who must be told of it."""
+"""The times in which two nodes could not talk, by the faults and commands of the run, and the nodes
+that must be told of it.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,14 @@ __all__ = [
 ]
 
 CLOSED_S = 0.1
-"""The guarantee: so long until a closed connection is noticed."""
+"""The guarantee: seconds until a closed connection is noticed."""
 SILENT_EXTRA_S = 0.2
 """Beyond ``Bounds.silence``, until ``recv`` has raised it."""
 RECONNECT_EXTRA_S = 0.5
-"""The guarantee: beyond the backoff step, until the first message has come."""
+"""The guarantee: seconds beyond the backoff step, until the first message has come."""
 BUSY_S = 0.4
-"""What every bound of time is exceeded by before it is called broken: guarantees hold on machines
-whose cores are not overloaded, and those of a testbed often are."""
+"""How far a bound of time must be exceeded before it counts as broken, as guarantees hold on
+machines that are not overloaded, and those of a testbed often are."""
 IN_FLIGHT_S = 0.5
 """A message published so long before a fault may not have arrived, or not be recorded, when a
 connection broke or a node was killed."""
@@ -59,7 +61,7 @@ class Break(NamedTuple):
     window: FaultWindow | None
     """The fault. None: a node was not there, or was told to remove the other."""
     removed_by: str | None = None
-    """Which of the two was told to remove the other."""
+    """The node that was told to remove the other."""
     gone: frozenset[str] = frozenset()
     """Nodes that did not run."""
 
@@ -141,7 +143,7 @@ def _removed(account: Account, node: str, peer: str) -> Iterator[Break]:
 
 
 def slowed_since(account: Account, one: str, other: str, at: float) -> float:
-    """When a fault that slows this link, and acted ``at`` that time, began; else ``at``."""
+    """The start of a fault that slows this link and acted ``at`` that time. Without one, ``at``."""
     found = at
     for window in account.faults:
         effect = window.effect
@@ -182,7 +184,7 @@ def notices(account: Account, node: str, host: str) -> list[Record]:
 
 
 def resumed(account: Account, one: str, other: str, outage: Break) -> float:
-    """When messages must flow again after a break, at the latest.
+    """The latest time at which messages must flow again after a break.
 
     That is when both have said that they are synchronised; for nodes that don't say it, as long
     after the heal as the backoff may take.
@@ -221,11 +223,11 @@ class Due(NamedTuple):
     host: str
     window: FaultWindow
     promise: float
-    """Seconds within which the guarantee says that it is told."""
+    """Seconds within which the node must be told, by the guarantee."""
     deadline: float
-    """Later than this it was told too late, whatever the machine was doing."""
+    """The time after which the node was told too late, even on a busy machine."""
     ended: float
-    """Until then it may be told of this fault at all."""
+    """The end of the time in which the node may be told of this fault."""
     is_alone: bool
     """Whether no other fault of this pair was near."""
 
@@ -243,7 +245,7 @@ def may_alarm(account: Account, outage: Break, at: float) -> bool:
 
 
 def due_notices(account: Account) -> list[Due]:
-    """Who must be told of what, of all faults of the run."""
+    """The nodes that must be told, and of which host, for all faults of the run."""
     return [
         due
         for window in account.faults
@@ -295,14 +297,14 @@ def _due(account: Account, window: FaultWindow, node: str, host: str) -> Due | N
 
 
 def deadline_of(window: FaultWindow, promise: float) -> float:
-    """When it was told too late of a fault that has to be told within ``promise`` seconds."""
+    """The time limit for a fault that must be told within ``promise`` seconds."""
     if window.effect.notice == "silent":
         return window.acted + promise + SILENT_EXTRA_S + BUSY_S
     return window.acted + promise + BUSY_S
 
 
 def is_held(account: Account, node: str, since: float, until: float) -> bool:
-    """Whether a fault kept a node from running, or starved it, at any time of these."""
+    """Whether a fault kept a node from running, or starved it, at any time of this span."""
     for window in account.faults:
         effect = window.effect
         starved = effect.slowed if effect.notice == "maybe" else frozenset()
@@ -347,7 +349,7 @@ def _is_wanted(account: Account, node: str, host: str, at: float) -> bool:
 
 
 def _is_there(account: Account, span: IncarnationSpan, began: float, deadline: float) -> bool:
-    """Whether this incarnation runs on, unhindered, until then."""
+    """Whether this incarnation runs until then without being paused or starved."""
     stopped = account.phases.stopped
     if span.ended < deadline or (stopped is not None and stopped < deadline):
         return False

@@ -19,20 +19,21 @@ from spot.testbed.checkers.outages import (
     slowed_since,
 )
 from spot.testbed.checkers.views import view_at, views_of
-from spot.testbed.evidence import Evidence, FaultWindow, Finding
+from spot.testbed.evidence import Evidence, FaultWindow
+from spot.testbed.verdict import Finding
 
 __all__ = ["quorum"]
 
 NAME = "quorum"
 MOMENT_S = 0.1
-"""A publish and a view of one moment may be recorded so much apart."""
+"""How far apart the records of a publish and a view of one moment may be, in seconds."""
 
 
 def quorum(evidence: Evidence) -> Finding:
-    """Whether each view says the truth of its majority, and nobody claims one that it can't reach.
+    """Whether each view is right about its majority, and no node claims one that it can't reach.
 
-    Who is cut off from the majority must say so within the bound, and refuse publishes if it
-    requires a quorum; who has it throughout must go on.
+    A node that is cut off from the majority must say so within the bound, and refuse publishes if
+    it requires a quorum. A node that keeps the majority must go on.
     """
     account = account_of(evidence)
     spans = [
@@ -102,7 +103,7 @@ def _refused(account: Account, span: IncarnationSpan) -> Iterator[tuple[int, flo
 
 
 def _cut_off_from(account: Account, span: IncarnationSpan, window: FaultWindow) -> float | None:
-    """From when on a fault has a node without a majority for sure. None: it does not."""
+    """The time from which a fault surely leaves a node without a majority. None: it does not."""
     effect = window.effect
     if effect.notice not in ("closed", "silent", "left"):
         return None

@@ -18,7 +18,8 @@ from spot.testbed.checkers.outages import (
     reachable_from,
     touched,
 )
-from spot.testbed.evidence import Evidence, FaultWindow, Finding
+from spot.testbed.evidence import Evidence, FaultWindow
+from spot.testbed.verdict import Finding
 
 __all__ = ["Recovery", "reconnect", "recoveries"]
 
@@ -30,16 +31,16 @@ class Recovery(NamedTuple):
 
     window: FaultWindow
     node: str
-    """Who receives."""
+    """The node that receives."""
     host: str
     topic: str | None
-    """None: nothing is sent this way; then it is the link that must be back."""
+    """None: no message is sent in this direction, so the link itself must be back."""
     reachable: float
     """When the two could reach each other again."""
     promise: float
     """Seconds from then: the backoff step and 0.5 s."""
     deadline: float
-    """Later than this it came too late, whatever the machine was doing."""
+    """The time after which it came too late, even on a busy machine."""
     back: float | None
     """When the first message published since then came. None: none did."""
 
@@ -93,9 +94,9 @@ def _ended(account: Account) -> float:
 
 
 def recoveries(account: Account) -> list[Recovery]:
-    """Of every fault that was healed, for each direction and topic that it broke.
+    """The returns after every healed fault, one for each direction and topic that it broke.
 
-    Where another fault follows before the time is over, there is none to judge.
+    Leaves out those for which another fault follows before the time is over.
     """
     if "recoveries" not in account.memo:
         account.memo["recoveries"] = [

@@ -6,7 +6,8 @@ from spot.testbed.checkers.account import Account, Published, account_of
 from spot.testbed.checkers.deliveries import deliveries, excuses
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import is_covered
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["remote_once"]
 
@@ -17,10 +18,10 @@ Place = tuple[str, int, int]
 
 
 def remote_once(evidence: Evidence) -> Finding:
-    """Whether what was published to topics of others was ordered once, in order, and not lost.
+    """Whether messages to topics of other nodes were ordered once, in order, and not lost.
 
-    It is judged where it was received: a message that came to two nodes under two numbers was
-    ordered twice. What one node received and another did not is loss-only-in-faults'.
+    Judged by what was received: a message that came to two nodes under two numbers was ordered
+    twice. loss-only-in-faults judges messages that one node received and another did not.
     """
     account = account_of(evidence)
     remote = {

@@ -1,4 +1,4 @@
-"""replay-overrun: what the replay buffer no longer held is counted, to the message."""
+"""replay-overrun: messages that the replay buffer no longer held are counted exactly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from itertools import groupby
 from spot.testbed.checkers.account import Arrival, Published, account_of
 from spot.testbed.checkers.deliveries import deliveries
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["replay_overrun"]
 
@@ -15,11 +16,11 @@ NAME = "replay-overrun"
 
 
 def replay_overrun(evidence: Evidence) -> Finding:
-    """Whether the sum of ``missed`` is what is lacking, where an outage outlasted the buffer.
+    """Whether the sum of ``missed`` is the number of missing messages, if the buffer was too short.
 
-    The first that came and the last that came say from where to where. That the rest of the buffer
-    did come is judged by loss-only-in-faults. A topic to which several publish is left to
-    no-silent-gap: only sequence numbers say in which order the host took what is lacking.
+    Compares between the first and the last message that came. loss-only-in-faults judges whether
+    the rest of the buffer came. Topics with several publishers are left to no-silent-gap, as only
+    sequence numbers tell in which order the host took the missing messages.
     """
     account = account_of(evidence)
     over = {(one.node, one.published) for one in deliveries(account) if one.overrun}
@@ -58,7 +59,7 @@ def _lacking(source: Published, arrivals: list[Arrival]) -> int:
 
 
 def _unrecorded(source: Published, arrivals: list[Arrival]) -> int:
-    """What a node that was killed may have published last, and not recorded."""
+    """The messages that a killed node may have published last without a record."""
     return max(0, (arrivals[-1].counter or 0) - source.last)
 
 

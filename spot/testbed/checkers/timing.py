@@ -1,4 +1,4 @@
-"""Faults in figures: how long until they were told, until all was back, and what was missed."""
+"""The figures of faults: seconds to detect, seconds to recover, and missed messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["fault_results"]
 
 
 def fault_results(evidence: Evidence) -> tuple[FaultResult, ...]:
-    """Of every fault of the run, in its order."""
+    """The figures of every fault of the run, in order."""
     account = account_of(evidence)
     return tuple(_of(account, window) for window in evidence.faults)
 
@@ -33,7 +33,7 @@ def _of(account: Account, window: FaultWindow) -> FaultResult:
 
 
 def _detect(account: Account, window: FaultWindow) -> float | None:
-    """Until the last of those who had to be told was told; None if nobody was, or had to be."""
+    """Seconds until the last node that must be told was told. None: no node was, or had to be."""
     times = []
     for due in due_notices(account):
         if due.window is window:
@@ -47,7 +47,7 @@ def _detect(account: Account, window: FaultWindow) -> float | None:
 
 
 def _recover(account: Account, window: FaultWindow) -> float | None:
-    """Until something had come over every link; None if over one nothing did."""
+    """Seconds until a message had come over every link. None: over one link, none came."""
     found = [one for one in recoveries(account) if one.window is window]
     if not found or window.healed is None or any(one.back is None for one in found):
         return None
@@ -55,7 +55,7 @@ def _recover(account: Account, window: FaultWindow) -> float | None:
 
 
 def _missed(account: Account, window: FaultWindow) -> int | None:
-    """The sum of what messages said was missed, from this fault on until the pair's next one."""
+    """The sum of ``missed`` of all messages from this fault until the pair's next one."""
     pairs = set(touched(account, window))
     total = 0
     for stream in account.streams:

@@ -9,13 +9,14 @@ from spot.testbed.checkers.account import Account, IncarnationSpan, account_of
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import BUSY_S, link_events
 from spot.testbed.checkers.views import view_at, views_of
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["view_stable"]
 
 NAME = "view-stable"
 CLOCK_S = 0.01
-"""Two records of one moment may stand so much apart."""
+"""How far apart two records of one moment may be, in seconds."""
 
 
 def view_stable(evidence: Evidence) -> Finding:
@@ -53,7 +54,7 @@ def _judge_versions(account: Account, span: IncarnationSpan, wrongs: Wrongs) -> 
 
 
 def _judge_losses(account: Account, span: IncarnationSpan, wrongs: Wrongs) -> int:
-    """How many nodes left the views of an incarnation. Whose link is lost must leave it."""
+    """How many nodes left an incarnation's views. A node whose link is lost must leave them."""
     views = views_of(account, span)
     losses = sum(len(before.reachable - now.reachable) for before, now in pairwise(views))
     if not views or account.relays:

@@ -5,7 +5,7 @@
         ...
     assert active.window.is_proved
 
-One fault a file. ``fault.py`` says what a fault is, ``canary.py`` how an edge is looked at.
+Each fault has a file. ``fault.py`` says what a fault is, ``canary.py`` how an edge is probed.
 """
 
 from spot.testbed.faults.active import ActiveFault, FaultNotApplied, FaultNotHealed, inject

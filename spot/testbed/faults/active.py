@@ -1,4 +1,4 @@
-"""Faults that act: applied to a cluster, proved, and healed whatever happens."""
+"""Active faults: applied to a cluster, proved, and always healed."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class _FaultFailed(ClusterError):
 
 
 class FaultNotApplied(_FaultFailed):
-    """A fault could not be applied; what it had begun was undone. ``window`` says when."""
+    """A fault could not be applied, and its first steps were undone. ``window`` says when."""
 
 
 class FaultNotHealed(_FaultFailed):
-    """A fault could not be undone: the cluster is to be stopped. ``window`` says when."""
+    """A fault could not be undone: stop the cluster. ``window`` says when."""
 
 
 def inject(cluster: Cluster, fault: Fault) -> ActiveFault:
-    """Applies a fault. It is to be healed, best as a context manager.
+    """Applies a fault. The caller must heal it, best by using the result as a context manager.
 
     ::
 
@@ -41,8 +41,8 @@ def inject(cluster: Cluster, fault: Fault) -> ActiveFault:
             active.prove()
         assert active.window.is_proved
 
-    Raises UnknownNode, BadFault and NotProxied where it can't act on this cluster, FaultNotApplied
-    where it failed.
+    Raises UnknownNode, BadFault and NotProxied when the fault can't act on this cluster, and
+    FaultNotApplied when applying it failed.
     """
     fault.check(cluster.topology)
     if fault.needs_proxies and not cluster.run.proxied:
@@ -56,7 +56,7 @@ def inject(cluster: Cluster, fault: Fault) -> ActiveFault:
 
 
 class ActiveFault:
-    """A fault between its beginning and its end. A context manager that heals.
+    """A fault that was applied and not healed yet. As a context manager, it heals on exit.
 
     ``window`` may be read from any thread; the calls belong to one thread at a time.
     """
@@ -82,12 +82,12 @@ class ActiveFault:
 
     @property
     def window(self) -> FaultWindow:
-        """What is known of it now."""
+        """When the fault acted so far, and its proofs."""
         with self._lock:
             return self._window
 
     def apply(self) -> None:
-        """Does what ``inject`` is for. Once."""
+        """Applies the fault, once."""
         try:
             self._add(tuple(self._action.prepare()))
         except (ClusterError, OSError) as error:
@@ -115,10 +115,10 @@ class ActiveFault:
         self._change(acted=time.monotonic())
 
     def prove(self) -> tuple[Proof, ...]:
-        """Looks whether it acts; returns what was seen now, which ``window`` keeps as well.
+        """Checks that the fault acts. Returns the new proofs, which ``window`` keeps as well.
 
-        Takes from some milliseconds to a few seconds. A proxy server or an engine that fails
-        stands in ``window.error``, and the fault is not proved then.
+        Takes from a few milliseconds to a few seconds. If a proxy server or an engine fails,
+        ``window.error`` says so, and the fault is not proved.
         """
         try:
             proofs = tuple(self._action.prove())
@@ -129,9 +129,10 @@ class ActiveFault:
         return proofs
 
     def heal(self) -> tuple[Proof, ...]:
-        """Undoes it, and looks whether it is undone; returns what was seen. Does nothing twice.
+        """Undoes the fault and checks that it is undone. Returns the proofs of that.
 
-        Raises FaultNotHealed when something could not be undone; then it may be called again.
+        A second call does nothing. Raises FaultNotHealed if something could not be undone; then it
+        may be called again.
         """
         if self.window.healed is not None:
             return ()

@@ -1,4 +1,4 @@
-"""bandwidth: a line of limited speed."""
+"""bandwidth: the link has a limited speed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATIENCE_S = 5.0
 TRIES_BEFORE = 3
 SHAKE_S = 3.0
 TOLERANCE = 0.8
-"""How much of the expected time must be seen: a proxy sends the first piece at once."""
+"""The share of the expected time that must pass, as a proxy sends the first piece at once."""
 
 
 @dataclass(frozen=True)
@@ -45,26 +45,26 @@ class Bandwidth(OneEdge):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes two nodes, ``rate=`` and perhaps ``towards=``."""
         edge = TargetEdge(words.node(), words.node(), words.text("towards"))
         return cls(edge, words.whole("rate", None, least=1))
 
     @property
     def options(self) -> Mapping[str, float | None]:
-        """See ``OneEdge``."""
+        """The rate, in kB/s."""
         return {"rate": self.rate}
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """Slows the directions of the edge, and severs none."""
         return Effect(slowed=self.edge.directions)
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Adds a bandwidth toxic to the edge."""
         return _SlowLine(cluster, self.edge, "bandwidth", rate=self.rate)
 
 
 def echoes(address: tuple[str, int], count: int, timeout: float) -> Echoes | str:
-    """What came back of so many PINGs through an edge; or why it could not be tried."""
+    """The answers to ``count`` PINGs through an edge, or why it could not be tried."""
     try:
         with Canary(address) as canary:
             if canary.hear(SHAKE_S) is None or canary.prompt(SHAKE_S) is None:
@@ -83,12 +83,12 @@ class _SlowLine(ToxicOnEdge):
         return min(max(wanted, PINGS_MIN), PINGS_MAX)
 
     def prepare(self) -> Proofs:
-        """See ``Action``."""
+        """Measures how long PINGs take before the fault."""
         proofs = list(super().prepare())
         for _ in range(TRIES_BEFORE):
             before = echoes(self.link.address, self._count, PATIENCE_S)
             if isinstance(before, Echoes) and self._is_fast(before):
-                break  # a busy machine may need another
+                break  # a busy machine may need another try
         wanted = f"{self._count} PINGs through {edge_text(self.link)} were answered twice as fast"
         if isinstance(before, str):
             return [*proofs, Proof(wanted, False, before)]
@@ -96,7 +96,7 @@ class _SlowLine(ToxicOnEdge):
         return [*proofs, Proof(wanted, self._is_fast(before), seen)]
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Measures them again: they must take as long as the rate says."""
         wanted = f"{self._count} PINGs through {edge_text(self.link)} take as long as the rate says"
         patience_s = PATIENCE_S + 2 * self._count * PING_BYTES / (self._attributes["rate"] * 1000)
         now = echoes(self.link.address, self._count, patience_s)

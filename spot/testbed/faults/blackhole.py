@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["Blackhole"]
 
 SILENCE_S = 0.3
-"""Bytes that pass take a few milliseconds; those that have not come by then, will not."""
+"""Bytes that pass take a few milliseconds. If none came by then, none will."""
 SILENCE_BETWEEN_S = 0.1
-"""The same, while only one direction of two is closed yet."""
+"""The same, while only one of two directions is closed."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,15 @@ class Blackhole(OneEdge):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes two nodes, and perhaps ``towards=``."""
         return cls(TargetEdge(words.node(), words.node(), words.text("towards")))
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """Severs the directions of the edge. No connection closes, so only silence tells."""
         return Effect(severed=self.edge.directions, notice="silent")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Adds a timeout toxic that never ends a connection."""
         return _Silence(cluster, self.edge, "timeout", timeout=0)
 
 
@@ -58,7 +58,7 @@ class _Silence(ToxicOnEdge):
     _listener_deaf: Proof | None = None
 
     def apply(self) -> None:
-        """Towards the listener first: that can only be seen while its answers still pass."""
+        """Closes the direction to the listener first, as only its answers can show that."""
         if self._towards is None:
             self.link.add_toxic(self._toxic, towards=self.link.listener, **self._attributes)
             self._listener_deaf = self._not_heard(SILENCE_BETWEEN_S)
@@ -67,7 +67,7 @@ class _Silence(ToxicOnEdge):
             super().apply()
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that a canary hears nothing, is not heard, or both."""
         if self._towards == self.link.listener:
             return (self._not_heard(SILENCE_S),)
         proofs = [self._nothing_comes()]

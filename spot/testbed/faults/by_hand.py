@@ -1,8 +1,8 @@
-"""Faults made by hand, one command at a time: what acts is kept in the run's directory.
+"""Faults made by hand, one command at a time. Active ones are recorded in the run's directory.
 
-So that ``spot fault list`` and ``spot heal`` know of it in another process. A fault that needs a
-process to go on (flap, say, or one with ``--for``) has that process for its keeper, which heals it
-when it is told to end.
+``spot fault list`` and ``spot heal`` read them there in another process. If a fault needs a running
+process (such as flap, or any with ``--for``), that process is its keeper. The keeper heals the
+fault when it is told to end.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ POLL_S = 0.02
 
 @dataclass(frozen=True)
 class HandFault:
-    """A fault that somebody made and nobody has healed yet."""
+    """A fault that was made by hand and is not healed yet."""
 
     text: str
     """As ``parse_fault`` takes it."""
@@ -43,11 +43,11 @@ class HandFault:
     """Seconds of ``CLOCK_MONOTONIC``."""
     proved: bool
     keeper: ProcessId | None
-    """The process that heals it when it ends. None: it lasts by itself."""
+    """The process that heals it when told to end. None: it lasts by itself."""
 
 
 def faults_by_hand(run: Run) -> tuple[HandFault, ...]:
-    """What acts on this cluster now, by hand, oldest first."""
+    """The faults made by hand that act on this cluster now, oldest first."""
     try:
         found = json.loads((run.directory / FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -64,23 +64,24 @@ def faults_by_hand(run: Run) -> tuple[HandFault, ...]:
 
 
 def remember(run: Run, fault: HandFault) -> None:
-    """Keeps a fault; one of the same text is replaced."""
+    """Records a fault. It replaces one of the same text."""
     with state_lock(run.directory, LOCK):
         _write(run, [*(one for one in faults_by_hand(run) if one.text != fault.text), fault])
 
 
 def forget(run: Run, text: str) -> None:
-    """The fault of this text acts no more. Does nothing when the cluster has gone meanwhile."""
+    """Removes the record of the fault of this text. Does nothing if the cluster has gone."""
     with suppress(FileNotFoundError), state_lock(run.directory, LOCK):
         _write(run, [one for one in faults_by_hand(run) if one.text != text])
 
 
 def heal_by_hand(cluster: Cluster, nodes: Sequence[str] = ()) -> tuple[Proof, ...]:
-    """Heals every fault that acts on all of these nodes (none: on whatever); returns the proofs.
+    """Heals every fault that acts on all of these nodes (no nodes: every fault). Returns proofs.
 
-    Also what no record tells of, as the process that made it was killed: edges that are cut or
-    have toxics, nodes that are held still or do not run: between two nodes that are named, of one,
-    or of the whole cluster. Tries everything; raises UnknownNode, and ClusterError at the end.
+    It also heals what has no record, because a killed process made it: edges that are cut or have
+    toxics, and nodes that are paused or do not run. It looks for these between two named nodes, at
+    one named node, or in the whole cluster. Tries everything before it raises ClusterError. Raises
+    UnknownNode.
     """
     names = {cluster.topology.node(name).name for name in nodes}
     proofs: list[Proof] = []

@@ -1,13 +1,14 @@
-"""A canary: a connection of our own through an edge, to see what the edge does to bytes.
+"""A canary: a test connection through an edge, which shows what the edge does to bytes.
 
-It speaks as much ZMTP as every ZeroMQ socket answers by itself (RFC 23/ZMTP 3.0, 37/ZMTP 3.1):
+It speaks the part of ZMTP that every ZeroMQ socket answers by itself (RFC 23/ZMTP 3.0, 37/ZMTP
+3.1):
 
     connect                         the proxy listens
     10 bytes come unprompted        bytes pass from listener to dialler
     54 more come for 11 of ours     and from dialler to listener
     PING, PONG, any number          how many bytes pass, and how quickly
 
-So it needs nothing of the program behind the edge, and that program sees a stranger that leaves.
+So the program behind the edge has nothing to do: it only sees a connection that closes again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ GREETING = (
     b"\xff" + b"\0" * 7 + b"\x01\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0") + b"\0" + b"\0" * 31
 )
 PROMPT_BYTES = 11
-"""The signature and the first byte of the version: what a peer waits for before it goes on."""
+"""The signature and the first byte of the version. A peer waits for these before it goes on."""
 LAST = b"the last of them"
 CHUNK_BYTES = 65_536
 ASK_AGAIN_MS = 100
@@ -57,13 +58,13 @@ class Ended(Exception):
 
 @dataclass(frozen=True)
 class Echoes:
-    """What came back of many PINGs."""
+    """The answers to many PINGs."""
 
     received: int
     """Bytes."""
     seconds: float
     whole: bool
-    """Whether the last PING was answered. libzmq may pass over some of those before it."""
+    """Whether the last PING was answered. libzmq may skip some of the earlier ones."""
     ended: str | None
     """How the connection ended. None: it did not."""
 
@@ -92,17 +93,18 @@ class Canary:
         self._socket.close()
 
     def hear(self, timeout: float) -> float | None:
-        """Waits for the bytes that come unprompted; how long after the dial they came, so that a
-        canary that was itself held up measures too much rather than too little. None: they did not.
+        """Waits for the bytes that come unprompted. Returns seconds since the dial; None: none.
 
-        Raises Ended, as do the others.
+        Counting from the dial, a canary that was itself delayed measures too much, never too
+        little. Raises Ended, as the other calls do.
         """
         heard = self._read_until(SIGNATURE_BYTES, timeout)
         return time.monotonic() - self._dialled if heard else None
 
     def prompt(self, timeout: float) -> float | None:
-        """After ``hear``: sends the beginning of a greeting, and waits for the rest of theirs; how
-        long that took. None: it did not come.
+        """After ``hear``: sends the start of a greeting, and waits for the rest of the listener's.
+
+        Returns how long that took. None: it did not come.
         """
         began = time.monotonic()
         self._send(GREETING[:PROMPT_BYTES])
@@ -110,7 +112,7 @@ class Canary:
         return time.monotonic() - began if answered else None
 
     def shake_hands(self, timeout: float) -> bool:
-        """After ``prompt``: makes it a connection that answers PINGs. False: not in time."""
+        """After ``prompt``: ends the handshake, so that PINGs are answered. False: not in time."""
         self._send(GREETING[PROMPT_BYTES:])
         deadline = time.monotonic() + timeout
         if not self._read_until(GREETING_BYTES + 2, timeout):
@@ -140,7 +142,7 @@ class Canary:
                 elif ready:
                     left = left[self._socket.send(left[:CHUNK_BYTES]) :]
                 elif not left:
-                    left = memoryview(_ping(LAST))  # libzmq passes over one now and then
+                    left = memoryview(_ping(LAST))  # libzmq skips one now and then
         except Ended as error:
             ended = error.how
         except OSError:
@@ -176,7 +178,7 @@ class Canary:
         try:
             self._socket.sendall(data)
         except TimeoutError:
-            return  # nothing will come back, which is what is looked at
+            return  # no answer will come, and the caller looks at that
         except OSError:
             raise Ended("reset") from None
 

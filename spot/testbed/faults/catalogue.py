@@ -1,4 +1,9 @@
-"""All faults by name, and how they are read."""
+"""All faults by name, and the parser of their texts.
+
+A new fault is a file here that defines a ``Fault`` (fault.py), an import, and an entry of
+``FAULTS`` below. A fault that cuts links stands in ``_CUTTING`` of overlap.py as well, and a fault
+for users of the testbed in ``__init__.py``. CONTRIBUTING.md has the steps.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +65,9 @@ FAULTS: Mapping[str, type[Fault]] = MappingProxyType(
 
 
 def parse_fault(text: str) -> Fault:
-    """The fault that is written so: ``cut a b``, ``latency a b latency=200 jitter=50``.
+    """The fault of a text such as ``cut a b`` or ``latency a b latency=200 jitter=50``.
 
-    Raises BadFault. Whether its nodes exist, ``check`` says.
+    Raises BadFault. It does not look whether the nodes exist; ``Fault.check`` does.
     """
     name = (text.split() or [""])[0]
     if name not in FAULTS:

@@ -24,12 +24,12 @@ class Crash(OneNode):
     usage: ClassVar[str] = "crash A"
     summary: ClassVar[str] = "SIGKILL; healing starts the node again"
     proof: ClassVar[str] = "its process or container has ended; after the heal it answers"
-    watch: ClassVar[str] = "everyone who hears it raises HostUnreachable at once"
+    watch: ClassVar[str] = "every node that hears it raises HostUnreachable at once"
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """The node is down, and its connections close."""
         return down(topology, self.node, "closed")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Kills the node by SIGKILL."""
         return NodeDown(cluster, self, self.node, kill=True)

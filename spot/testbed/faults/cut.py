@@ -1,4 +1,9 @@
-"""cut: the link's connection ends at once, and new ones are refused."""
+"""cut: the link's connection ends at once, and new ones are refused.
+
+``CutEdges`` (on_edges.py) closes the proxy's edge of the pair. It is proved by two observations
+(edge_proofs.py): the node that dials does so through the edge, and a connection of the testbed's
+own to the edge is refused. After the heal, such a connection must get through.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,7 @@ __all__ = ["Cut"]
 
 @dataclass(frozen=True)
 class Cut(OneEdge):
-    """A loud cut, as by a firewall that rejects: both ends see their connection close."""
+    """A loud cut, like a firewall that rejects: both ends see their connection close."""
 
     name: ClassVar[str] = "cut"
     usage: ClassVar[str] = "cut A B"
@@ -31,13 +36,13 @@ class Cut(OneEdge):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes two nodes."""
         return cls(TargetEdge(words.node(), words.node()))
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """Severs both directions. The connection closes."""
         return Effect(severed=self.edge.both_ways, notice="closed")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Disables the proxy of the edge."""
         return CutEdges(cluster, self.edge.both_ways)

@@ -1,4 +1,4 @@
-"""What shows that an edge passes or refuses bytes, and that the pair's link goes through it."""
+"""Proofs that an edge passes or refuses bytes, and that the pair's link goes through it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 def at_once(work: Callable[[S], T], things: Sequence[S]) -> list[T]:
-    """Does something with all of them, 16 at a time; does all, then raises the first error."""
+    """Calls ``work`` with each of the things, 16 at a time. Raises the first error at the end."""
     if not things:
         return []
     with ThreadPoolExecutor(min(AT_ONCE_MAX, len(things))) as pool:
@@ -52,7 +52,7 @@ def edge_text(link: ProxiedLink) -> str:
 
 
 def route(cluster: Cluster, link: ProxiedLink) -> Proof:
-    """That the dialler dials the edge, and that neither end knows another way to the other."""
+    """Proves that the dialler dials the edge, and that neither end knows another path."""
     wanted = f"{link.dialler} dials {link.listener} through the edge"
     document = cluster.node_status(link.dialler).document
     if document is None:
@@ -86,7 +86,7 @@ def _is_edge(endpoint: str, link: ProxiedLink) -> bool:
 
 
 def passes(link: ProxiedLink) -> Proof:
-    """That bytes pass both ways now, as the ZMTP greeting of the listener shows."""
+    """Proves that bytes pass both ways now, by the ZMTP greeting of the listener."""
     wanted = f"a canary passes {edge_text(link)} both ways"
     try:
         with Canary(link.address) as canary:
@@ -104,7 +104,7 @@ def passes(link: ProxiedLink) -> Proof:
 
 
 def refuses(link: ProxiedLink) -> Proof:
-    """That the proxy is there and has closed this edge, and that connections are refused."""
+    """Proves that the proxy runs and has closed this edge, and that connections are refused."""
     wanted = f"connections to {edge_text(link)} are refused"
     if link.is_enabled:
         return Proof(wanted, False, "the proxy says that the edge is open")
@@ -119,7 +119,7 @@ def refuses(link: ProxiedLink) -> Proof:
 
 
 def accepts(link: ProxiedLink) -> Proof:
-    """That the proxy takes connections, whatever becomes of them."""
+    """Proves that the proxy accepts connections; it does not look what follows."""
     wanted = f"connections to {edge_text(link)} are accepted again"
     try:
         Canary(link.address).__exit__(None, None, None)
@@ -129,10 +129,11 @@ def accepts(link: ProxiedLink) -> Proof:
 
 
 def passes_again(cluster: Cluster, link: ProxiedLink) -> Proof:
-    """That a canary passes within 5 s; where other faults forbid it, that the edge accepts."""
+    """Proves that a canary passes within 5 s. If another fault prevents that, an edge that accepts
+    is proof enough."""
     deadline = time.monotonic() + AGAIN_TIMEOUT_S
     while not (proof := passes(link)).shown:
-        # Another fault may still hold the node or the edge: that one is not ours to undo.
+        # Another fault may still act on the node or the edge, and that one must stay.
         held = cluster.node_status(link.listener).state != "running" or link.toxics()
         if held and (accepted := accepts(link)).shown:
             return accepted
@@ -143,7 +144,8 @@ def passes_again(cluster: Cluster, link: ProxiedLink) -> Proof:
 
 
 def summed(wanted: str, proofs: Sequence[Proof]) -> tuple[Proof, ...]:
-    """Proofs of single edges as they are; of many edges as one, that names what is lacking."""
+    """The proofs unchanged if they are few. Joins many proofs to one, which names what is
+    missing."""
     if len(proofs) <= PROOFS_EACH_MAX:
         return tuple(proofs)
     lacking = [proof for proof in proofs if not proof.shown]

@@ -20,31 +20,31 @@ Proofs = Iterable[Proof]
 
 
 class Action(ABC):
-    """One fault on one cluster, for one time. Calls may raise ClusterError and OSError.
+    """One fault on one cluster, applied once. Calls may raise ClusterError and OSError.
 
-    The order is prepare, apply, prove, undo, prove_undone. Another process may call undo and
-    prove_undone alone, so undo must do without what apply has learned, and may come twice.
+    The order is prepare, apply, prove, undo, prove_undone. Another process may call only undo and
+    prove_undone. So undo must not need anything that apply stored, and may be called twice.
     """
 
     def prepare(self) -> Proofs:
-        """Looks whether the fault can be applied, and proves what must hold before."""
+        """Checks that the fault can be applied, and proves the conditions before it."""
         return ()
 
     @abstractmethod
     def apply(self) -> None:
-        """Does it. If it raises, what it has done until then is undone by ``undo``."""
+        """Applies the fault. If this raises, ``undo`` undoes the steps that were done."""
 
     @abstractmethod
     def prove(self) -> Proofs:
-        """Shows that it acts now."""
+        """Proves that it acts now."""
 
     @abstractmethod
     def undo(self) -> None:
-        """Undoes all of it: it tries everything, and raises at the end."""
+        """Undoes all of it. Tries everything before it raises."""
 
     @abstractmethod
     def prove_undone(self) -> Proofs:
-        """Shows that it does not act any more."""
+        """Proves that it does not act any more."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +55,20 @@ class Fault(ABC):
     usage: ClassVar[str]
     """How it is written."""
     summary: ClassVar[str]
-    """What it does, in a line."""
+    """What the fault does, in a line."""
     proof: ClassVar[str]
-    """What must be seen for it to be proved, in a line."""
+    """What proves it, in a line."""
     watch: ClassVar[str]
-    """What SPOT does then, and where to see it, in a line."""
+    """How SPOT reacts, and where to see it, in a line."""
     needs_proxies: ClassVar[bool] = False
     """Whether it acts on edges, so that the cluster must be proxied."""
     is_momentary: ClassVar[bool] = False
-    """Whether it is over as soon as it was applied, with nothing to undo."""
+    """Whether it is over as soon as it is applied, with nothing to undo."""
 
     @classmethod
     @abstractmethod
     def parse(cls, words: Words) -> Self:
-        """The fault of these words, without its name. Raises BadFault."""
+        """The fault of the words after its name. Raises BadFault."""
 
     @property
     @abstractmethod
@@ -77,7 +77,7 @@ class Fault(ABC):
 
     @abstractmethod
     def effect(self, topology: Topology) -> Effect:
-        """What it does to the nodes and links of this topology."""
+        """The effect on the nodes and links of this topology."""
 
     @abstractmethod
     def check(self, topology: Topology) -> None:
@@ -85,10 +85,10 @@ class Fault(ABC):
 
     @abstractmethod
     def action(self, cluster: Cluster) -> Action:
-        """What applies it to this cluster, once."""
+        """The action that applies it to this cluster, once."""
 
     def is_kept(self, backend: str) -> bool:
-        """Whether it lasts only while the process that applied it goes on."""
+        """Whether it lasts only while the process that applied it runs."""
         return False
 
     def __str__(self) -> str:
@@ -96,14 +96,14 @@ class Fault(ABC):
 
 
 class WithoutTarget(Fault):
-    """A fault whose name says all: nothing is written after it."""
+    """A fault that is written as its name alone."""
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes no words."""
         return cls()
 
     @property
     def target(self) -> str:
-        """See ``Fault``."""
+        """Empty, as the name says all."""
         return ""

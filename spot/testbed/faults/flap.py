@@ -26,8 +26,8 @@ PATIENCE_S = 5.0
 
 @dataclass(frozen=True)
 class Flap(OneEdge):
-    """A link that comes and goes. ``period``: seconds of one cut and one pause together;
-    ``duty``: the share of it that the link is cut, from 0.05 to 0.95.
+    """A link that comes and goes. ``period``: seconds from one cut to the next; ``duty``: the share
+    of the period in which the link is cut, from 0.05 to 0.95.
     """
 
     period: float = 1.0
@@ -43,26 +43,26 @@ class Flap(OneEdge):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes two nodes, and perhaps ``period=`` and ``duty=``."""
         edge = TargetEdge(words.node(), words.node())
         period = words.number("period", 1.0, least=PERIOD_MIN_S)
         return cls(edge, period, words.number("duty", 0.5, least=0.05, most=0.95))
 
     @property
     def options(self) -> Mapping[str, float | None]:
-        """See ``OneEdge``."""
+        """The period, in seconds, and the share of it for which the link is down."""
         return {"period": self.period, "duty": self.duty}
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """Severs both directions. A node may miss the short ones."""
         return Effect(severed=self.edge.both_ways, notice="maybe")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Starts a thread that cuts and heals the edge in turn."""
         return _Flapping(cluster, self)
 
     def is_kept(self, backend: str) -> bool:
-        """See ``Fault``."""
+        """True: a thread of this process does it."""
         return True
 
 
@@ -79,7 +79,7 @@ class _Flapping(CutEdges):
         self._trouble: Exception | None = None
 
     def apply(self) -> None:
-        """See ``Action``."""
+        """Cuts the edge, then leaves it to the thread."""
         (link,) = self.links
         link.disable()
         self._thread.start()
@@ -95,7 +95,7 @@ class _Flapping(CutEdges):
         )
 
     def undo(self) -> None:
-        """See ``Action``."""
+        """Ends the thread, then heals the edge."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()

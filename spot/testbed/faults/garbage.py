@@ -1,4 +1,4 @@
-"""garbage: strangers send what is no SPOT to a node's port."""
+"""garbage: unauthenticated connections send bytes that are not SPOT's to a node's port."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Garbage"]
 
 OPEN_MAX = 50
-"""Strangers that stay connected; the oldest leaves when one more comes."""
+"""How many connections stay open. The oldest is closed when one more is made."""
 RATE_MAX = 1000.0
 CONNECT_TIMEOUT_S = 1.0
 PROOF_TIMEOUT_S = 5.0
@@ -45,41 +45,41 @@ class Garbage(OneNode):
 
     name: ClassVar[str] = "garbage"
     usage: ClassVar[str] = "garbage A [rate=CONNECTIONS]"
-    summary: ClassVar[str] = "strangers connect to the node's port and send garbage (20 a second)"
-    proof: ClassVar[str] = "strangers of each kind were accepted, and the node has refused some"
-    watch: ClassVar[str] = "nothing, but for the count of refused strangers: its links hold"
+    summary: ClassVar[str] = "unauthenticated connections send the node garbage (20 a second)"
+    proof: ClassVar[str] = "connections of each kind were accepted, and the node has refused some"
+    watch: ClassVar[str] = "nothing but the count of refused connections: its links hold"
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes a node, and perhaps ``rate=``."""
         return cls(words.node(), words.number("rate", 20.0, least=1, most=RATE_MAX))
 
     @property
     def target(self) -> str:
-        """See ``Fault``."""
+        """The node and the rate."""
         return f"{self.node} {options_text({'rate': self.rate})}"
 
     def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
+        """Raises BadFault also for a node without a port."""
         super().check(topology)
         if not topology.node(self.node).binds:
             raise BadFault(f"'{self}': {self.node} only dials, so it has no port")
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """No effect, as SPOT must refuse these connections."""
         return Effect()
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
-        return _Strangers(cluster, self)
+        """Starts a thread that connects to the node's port."""
+        return _GarbageSender(cluster, self)
 
     def is_kept(self, backend: str) -> bool:
-        """See ``Fault``."""
+        """True: a thread of this process does it."""
         return True
 
 
 def _kinds(drawn: random.Random) -> tuple[bytes, ...]:
-    """What one stranger of each kind sends."""
+    """What a connection of each kind sends."""
     return (
         b"GET / HTTP/1.1\r\nHost: example\r\n\r\n",
         drawn.randbytes(200),
@@ -89,17 +89,17 @@ def _kinds(drawn: random.Random) -> tuple[bytes, ...]:
     )
 
 
-class _Strangers(Action):
+class _GarbageSender(Action):
     def __init__(self, cluster: Cluster, fault: Garbage) -> None:
         self._cluster = cluster
         self._fault = fault
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._come, name="garbage", daemon=True)
+        self._thread = threading.Thread(target=self._send_garbage, name="garbage", daemon=True)
         self._accepted = 0
-        self._trouble = "no stranger has come yet"
+        self._trouble = "no connection was made yet"
 
     def prepare(self) -> Proofs:
-        """See ``Action``."""
+        """Finds the node's address, and how many connections it has refused so far."""
         require_running(self._cluster, self._fault.node, self._fault)
         where = urlsplit(self._cluster.addresses[self._fault.node])
         assert where.hostname is not None
@@ -109,11 +109,10 @@ class _Strangers(Action):
         return ()
 
     def apply(self) -> None:
-        """See ``Action``."""
         self._thread.start()
 
     def prove(self) -> Proofs:
-        """Waits until each kind has come, and one was refused."""
+        """Waits until each kind has connected, and the node has refused one."""
         count = len(_kinds(random.Random(0)))  # noqa: S311
         deadline = time.monotonic() + PROOF_TIMEOUT_S
         while time.monotonic() < deadline:
@@ -124,25 +123,23 @@ class _Strangers(Action):
         refused = self._refused() - self._refused_before
         seen = f"{self._accepted} were" if self._accepted else self._trouble
         return (
-            Proof(f"{node} accepts {count} strangers or more", self._accepted >= count, seen),
-            Proof(f"{node} refuses strangers", refused > 0, f"it counts {refused}"),
+            Proof(f"{node} accepts {count} connections or more", self._accepted >= count, seen),
+            Proof(f"{node} refuses connections", refused > 0, f"it counts {refused}"),
         )
 
     def undo(self) -> None:
-        """See ``Action``."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def prove_undone(self) -> Proofs:
-        """See ``Action``."""
         return (runs_again(self._cluster, self._fault.node),)
 
     def _refused(self) -> int:
         document = self._cluster.node_status(self._fault.node).document
         return int(document["metrics"].get("refused", 0)) if document else 0
 
-    def _come(self) -> None:
+    def _send_garbage(self) -> None:
         drawn = random.Random(0)  # noqa: S311  the same garbage in every run
         stay: deque[socket.socket] = deque()
         while not self._over.is_set():
@@ -158,7 +155,7 @@ class _Strangers(Action):
                     continue
                 stay.append(one)
                 self._accepted += 1
-                with contextlib.suppress(OSError):  # it was shown the door meanwhile
+                with contextlib.suppress(OSError):  # the node closed it meanwhile
                     one.sendall(what)
         for one in stay:
             one.close()

@@ -1,6 +1,6 @@
-"""Who can't hear whom: partitions as pure functions over node names.
+"""Partitions as pure functions over node names: which nodes can't hear which others.
 
-Each gives ordered pairs (from, to): what the first sends does not reach the second.
+Each returns ordered pairs (from, to): bytes of the first node do not reach the second.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Pairs = frozenset[tuple[str, str]]
 
 
 def groups_apart(groups: Iterable[Collection[str]]) -> Pairs:
-    """Everyone hears their own group and nobody else."""
+    """Each node hears only the nodes of its own group."""
     return frozenset(
         (sender, receiver)
         for one, other in permutations(list(groups), 2)
@@ -24,24 +24,24 @@ def groups_apart(groups: Iterable[Collection[str]]) -> Pairs:
 
 
 def halves(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The first half and the second, which is larger by one where the number is odd."""
+    """The first half and the second. The second has one more if the number is odd."""
     middle = len(names) // 2
     return tuple(names[:middle]), tuple(names[middle:])
 
 
 def one_against_rest(names: Sequence[str], one: str) -> Pairs:
-    """``one`` hears nobody, and nobody hears it."""
+    """``one`` hears no other node, and no other node hears it."""
     return groups_apart([(one,), [name for name in names if name != one]])
 
 
 def bridge(names: Sequence[str]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """The node in the middle, and the halves on its sides: both hear it, and not each other."""
+    """The node in the middle and two halves: both halves hear the node, but not each other."""
     middle = len(names) // 2
     return names[middle], tuple(names[:middle]), tuple(names[middle + 1 :])
 
 
 def ring(names: Sequence[str]) -> Pairs:
-    """Each hears the one before and the one after it, the last and the first being neighbours."""
+    """Each node hears the node before and after it. The last and the first are neighbours."""
     count = len(names)
     return frozenset(
         (names[one], names[other])

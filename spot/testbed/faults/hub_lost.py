@@ -35,13 +35,13 @@ class HubLost(WithoutTarget):
         return hubs[0]
 
     def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
+        """Raises BadFault if the topology has no hub."""
         self.hub(topology)
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """The hub is down, and its connections close."""
         return down(topology, self.hub(topology), "closed")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Kills the hub by SIGKILL."""
         return NodeDown(cluster, self, self.hub(cluster.topology), kill=True)

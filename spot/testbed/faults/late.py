@@ -19,7 +19,7 @@ __all__ = ["Late"]
 
 @dataclass(frozen=True)
 class Late(OneNode):
-    """The node is not there yet; healing starts it. The cluster must have been started without
+    """A node that is not started yet; healing starts it. The cluster must have been started without
     it: ``Cluster(late=["a"])``.
     """
 
@@ -30,23 +30,23 @@ class Late(OneNode):
     watch: ClassVar[str] = "others dial it in vain; HostUnreachable is not raised, as it never was"
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """The node is down. Nobody notices, as it never ran."""
         return down(topology, self.node, "none")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Leaves the node as it is, and starts it at the heal."""
         return _NotYet(cluster, self, self.node, kill=False)
 
 
 class _NotYet(NodeDown):
     def prepare(self) -> Proofs:
-        """See ``Action``."""
+        """Checks that the node was not started."""
         if self._cluster.node_status(self._node).state != "exited":
             raise ClusterError(
-                f"{self._node} was started with the others: a cluster starts without it by "
+                f"{self._node} was started with the others: start the cluster with "
                 f"late=[{self._node!r}], or as a scenario"
             )
         return ()
 
     def apply(self) -> None:
-        """It acts already."""
+        """Does nothing, as the fault acts from the start of the cluster."""

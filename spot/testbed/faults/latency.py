@@ -37,7 +37,7 @@ class Latency(OneEdge):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes two nodes, ``latency=``, and perhaps ``jitter=`` and ``towards=``."""
         edge = TargetEdge(words.node(), words.node(), words.text("towards"))
         latency, jitter = words.whole("latency", None, least=1), words.whole("jitter", 0)
         if jitter > latency:
@@ -46,21 +46,21 @@ class Latency(OneEdge):
 
     @property
     def options(self) -> Mapping[str, float | None]:
-        """See ``OneEdge``."""
+        """Latency and jitter, in milliseconds."""
         return {"latency": self.latency, "jitter": self.jitter or None}
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """Slows the directions of the edge, and severs none."""
         return Effect(slowed=self.edge.directions)
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Adds a latency toxic to the edge."""
         return _LongLine(cluster, self.edge, "latency", latency=self.latency, jitter=self.jitter)
 
 
 class _LongLine(ToxicOnEdge):
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Measures how long a greeting takes through the edge."""
         link = self.link
         least_s = (self._attributes["latency"] - self._attributes["jitter"]) / 1000
         most_s = (self._attributes["latency"] + self._attributes["jitter"]) / 1000 + PATIENCE_S

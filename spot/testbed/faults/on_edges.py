@@ -1,4 +1,4 @@
-"""What faults of edges have in common: their targets, and actions on one edge or many at once."""
+"""The common parts of faults on edges: their targets, and actions on one edge or many at once."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ class OneEdge(Fault):
 
     @property
     def target(self) -> str:
-        """See ``Fault``."""
+        """Both nodes, then the options."""
         options = options_text({**self.options, "towards": self.edge.towards})
         return f"{self.edge.a} {self.edge.b} {options}".strip()
 
     def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
+        """Raises UnknownNode or BadFault if the nodes share no link, or ``towards`` is neither."""
         a, b, towards = self.edge.a, self.edge.b, self.edge.towards
         edge_between(topology, a, b)
         if towards not in (None, a, b):
@@ -102,7 +102,7 @@ class CutEdges(Action):
         return self._found
 
     def prepare(self) -> Proofs:
-        """See ``Action``."""
+        """Checks that no edge is cut yet, and proves that every pair dials its edge."""
         for link, is_enabled in zip(
             self.links, at_once(lambda link: link.is_enabled, self.links), strict=True
         ):
@@ -111,19 +111,19 @@ class CutEdges(Action):
         return self._of_all("every pair dials its edge", lambda link: route(self._cluster, link))
 
     def apply(self) -> None:
-        """See ``Action``."""
+        """Disables the proxies of all edges at once."""
         at_once(lambda link: link.disable(), self.links)
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that every proxy refuses connections."""
         return self._of_all("connections to every edge are refused", refuses)
 
     def undo(self) -> None:
-        """See ``Action``."""
+        """Enables the proxies of all edges at once."""
         at_once(lambda link: link.enable(), self.links)
 
     def prove_undone(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that a canary passes every edge again."""
         return self._of_all(
             "a canary passes every edge again", lambda link: passes_again(self._cluster, link)
         )
@@ -156,7 +156,7 @@ class ToxicOnEdge(Action):
         return self.link.streams(self._towards)
 
     def prepare(self) -> Proofs:
-        """See ``Action``."""
+        """Checks that the edge is whole, and proves that the pair dials it."""
         names = {f"{self._toxic}_{stream}" for stream in self.streams}
         if taken := names & self.link.toxics().keys():
             raise ClusterError(
@@ -167,15 +167,15 @@ class ToxicOnEdge(Action):
         return route(self._cluster, self.link), passes(self.link)
 
     def apply(self) -> None:
-        """See ``Action``."""
+        """Adds the toxic."""
         self.link.add_toxic(self._toxic, towards=self._towards, **self._attributes)
 
     @abstractmethod
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that the toxic acts."""
 
     def undo(self) -> None:
-        """See ``Action``."""
+        """Removes the toxic from each direction that still has it."""
         from spot.testbed.proxy import ProxyNotFound  # brings requests, which is slow to import
 
         for stream in self.streams:
@@ -183,5 +183,5 @@ class ToxicOnEdge(Action):
                 self.link.proxy.destroy_toxic(f"{self._toxic}_{stream}")
 
     def prove_undone(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that a canary passes the edge again."""
         return (passes_again(self._cluster, self.link),)

@@ -1,5 +1,5 @@
-"""What faults of nodes have in common: their target, their effect, and how a node's end and its
-return are seen.
+"""The common parts of faults on nodes: their target and effect, and the proofs of a node's end and
+its return.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from spot.testbed.errors import ClusterError
 from spot.testbed.evidence import Effect, Notice, Proof
 from spot.testbed.faults.fault import Action, Fault, Proofs
+from spot.testbed.faults.starved import is_starved
 
 if TYPE_CHECKING:
     from spot.testbed.backends import NodeState
@@ -34,16 +35,16 @@ class OneNode(Fault):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes a node."""
         return cls(words.node())
 
     @property
     def target(self) -> str:
-        """See ``Fault``."""
+        """The node."""
         return self.node
 
     def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
+        """Raises UnknownNode if the topology has no such node."""
         topology.node(self.node)
 
 
@@ -59,14 +60,19 @@ def down(topology: Topology, node: str, notice: Notice) -> Effect:
 
 
 def require_running(cluster: Cluster, node: str, fault: Fault) -> None:
-    """Raises ClusterError when the node does not run: the fault would do nothing."""
+    """Raises ClusterError if the node does not run, or is starved.
+
+    Then the fault would do nothing, or the starving would undo it at once.
+    """
+    if is_starved(cluster, node):
+        raise ClusterError(f"'{fault}' needs {node} running, and it is starved: heal that first")
     state = cluster.state(node)
     if state != "running":
         raise ClusterError(f"'{fault}' needs {node} running, and it is {state}: heal that first")
 
 
 def in_state(cluster: Cluster, node: str, wanted: NodeState) -> Proof:
-    """That the operating system, or the engine, says so of the node."""
+    """Proves by the operating system or the engine that the node is in this state."""
     begun = time.monotonic()
     words = {"exited": "does not run", "paused": "is held still", "running": "runs"}
     while (state := cluster.state(node)) != wanted:
@@ -78,7 +84,7 @@ def in_state(cluster: Cluster, node: str, wanted: NodeState) -> Proof:
 
 
 def runs_again(cluster: Cluster, node: str) -> Proof:
-    """That the node runs and answers for itself, within 10 s."""
+    """Proves that the node runs and answers within 10 s."""
     begun = time.monotonic()
     wanted = f"{node} runs and answers"
     while True:
@@ -101,26 +107,26 @@ class NodeDown(Action):
         self._kill = kill
 
     def prepare(self) -> Proofs:
-        """See ``Action``."""
+        """Checks that the node runs."""
         require_running(self._cluster, self._node, self._fault)
         return ()
 
     def apply(self) -> None:
-        """See ``Action``."""
+        """Ends the node, and waits until it has ended."""
         if self._kill:
             self._cluster.kill(self._node)
         else:
             self._cluster.terminate(self._node)
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that the process or container has ended."""
         return (in_state(self._cluster, self._node, "exited"),)
 
     def undo(self) -> None:
-        """See ``Action``."""
+        """Starts the node again, unless it runs already."""
         if self._cluster.state(self._node) == "exited":
             self._cluster.restart(self._node)
 
     def prove_undone(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that the node runs and answers."""
         return (runs_again(self._cluster, self._node),)

@@ -9,6 +9,7 @@ from spot.testbed.faults.flap import Flap
 from spot.testbed.faults.on_edges import OneEdge
 from spot.testbed.faults.on_nodes import OneNode
 from spot.testbed.faults.partition import Bridge, Halves, Isolate, Partition, Ring
+from spot.testbed.faults.starve import Starve
 
 if TYPE_CHECKING:
     from spot.testbed.faults.fault import Fault
@@ -26,6 +27,8 @@ def obstacle(acting: Fault, coming: Fault, topology: Topology) -> str | None:
     if nodes:
         name = min(nodes)
         return f"{name} does not run then" if name in effect.down else f"{name} is held still then"
+    if isinstance(acting, Starve) and acting.node in _nodes(coming, topology):
+        return f"{acting.node} is starved then"
     links = _edges(acting, topology) & _edges(coming, topology)
     if not links:
         return None

@@ -1,6 +1,6 @@
-"""Partitions: every link between those who shall not hear each other is cut.
+"""Partitions: every link between nodes that must not hear each other is cut.
 
-partition a,b c   groups; who is not named is in one more group
+partition a,b c   groups; nodes that are not named form one more group
 halves            the first half of the nodes, and the second
 isolate a         one against the rest
 bridge c a,b d    c hears both sides, which do not hear each other
@@ -38,7 +38,7 @@ __all__ = ["Bridge", "Halves", "Isolate", "Partition", "Ring"]
 
 @dataclass(frozen=True)
 class _Apart(Fault):
-    """Cuts the links of all pairs that shall not hear each other."""
+    """Cuts the links of all pairs that must not hear each other."""
 
     needs_proxies: ClassVar[bool] = True
     proof: ClassVar[str] = "every severed pair dials its edge, and connections to it are refused"
@@ -55,16 +55,16 @@ class _Apart(Fault):
         return linked_only(self.apart(topology.names), topology.links)
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """Severs the links that it cuts. Their connections close."""
         return Effect(severed=self.severed(topology), notice="closed")
 
     def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
+        """Raises BadFault if it would cut no link."""
         if not self.severed(topology):
             raise BadFault(f"'{self}' would cut no link of {topology.name}")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Disables the proxies of the links that it cuts."""
         return CutEdges(cluster, self.severed(cluster.topology))
 
 
@@ -76,11 +76,11 @@ class Partition(_Apart):
 
     name: ClassVar[str] = "partition"
     usage: ClassVar[str] = "partition A,B C,D ..."
-    summary: ClassVar[str] = "groups that don't hear each other; who isn't named is one more group"
+    summary: ClassVar[str] = "groups that don't hear each other; unnamed nodes form one more group"
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes groups of nodes."""
         groups = words.groups()
         if not groups:
             raise words.wrong("a group is missing")
@@ -88,16 +88,16 @@ class Partition(_Apart):
 
     @property
     def target(self) -> str:
-        """See ``Fault``."""
+        """The groups."""
         return " ".join(map(",".join, self.groups))
 
     def apart(self, names: Sequence[str]) -> Pairs:
-        """See ``_Apart``."""
+        """The pairs of different groups."""
         named = {name for group in self.groups for name in group}
         return groups_apart([*self.groups, [name for name in names if name not in named]])
 
     def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
+        """Raises BadFault also for a node that is named twice."""
         _check_groups(self, topology, self.groups)
         super().check(topology)
 
@@ -111,7 +111,7 @@ class Halves(WithoutTarget, _Apart):
     summary: ClassVar[str] = "a split into two halves, which don't hear each other"
 
     def apart(self, names: Sequence[str]) -> Pairs:
-        """See ``_Apart``."""
+        """The pairs of different halves."""
         return groups_apart(halves(names))
 
 
@@ -127,20 +127,20 @@ class Isolate(_Apart):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes a node."""
         return cls(words.node())
 
     @property
     def target(self) -> str:
-        """See ``Fault``."""
+        """The node."""
         return self.node
 
     def apart(self, names: Sequence[str]) -> Pairs:
-        """See ``_Apart``."""
+        """The pairs of this node and any other."""
         return one_against_rest(names, self.node)
 
     def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
+        """Raises UnknownNode also if the topology has no such node."""
         topology.node(self.node)
         super().check(topology)
 
@@ -160,7 +160,7 @@ class Bridge(_Apart):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes a node and two groups, or nothing."""
         groups = words.groups()
         if not groups:
             return cls()
@@ -170,15 +170,15 @@ class Bridge(_Apart):
 
     @property
     def target(self) -> str:
-        """See ``Fault``."""
+        """The node between and the two sides, if they were given."""
         return "" if self.node is None else " ".join([self.node, *map(",".join, self.sides)])
 
     def apart(self, names: Sequence[str]) -> Pairs:
-        """See ``_Apart``."""
+        """The pairs of different sides."""
         return groups_apart(bridge(names)[1:] if self.node is None else self.sides)
 
     def check(self, topology: Topology) -> None:
-        """See ``Fault``."""
+        """Raises BadFault also for a node that is named twice."""
         if self.node is not None:
             _check_groups(self, topology, [(self.node,), *self.sides])
         super().check(topology)
@@ -193,7 +193,7 @@ class Ring(WithoutTarget, _Apart):
     summary: ClassVar[str] = "each node hears only its two neighbours (four nodes or more)"
 
     def apart(self, names: Sequence[str]) -> Pairs:
-        """See ``_Apart``."""
+        """The pairs that are not neighbours in the ring."""
         return ring(names)
 
 

@@ -1,4 +1,4 @@
-"""pause: the node is held still, its connections open."""
+"""pause: the node is stopped, with its connections open."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Pause(OneNode):
     watch: ClassVar[str] = "others raise HostUnreachable within peer_timeout and a heartbeat"
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """Severs all links of the node by silence, and pauses the node."""
         return Effect(
             severed=links_of(topology, self.node), notice="silent", paused=frozenset({self.node})
         )
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Stops the process or container."""
         return _Holding(cluster, self)
 
 
@@ -44,22 +44,18 @@ class _Holding(Action):
         self._node = fault.node
 
     def prepare(self) -> Proofs:
-        """See ``Action``."""
         require_running(self._cluster, self._node, self._fault)
         return ()
 
     def apply(self) -> None:
-        """See ``Action``."""
         self._cluster.pause(self._node)
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
         return (in_state(self._cluster, self._node, "paused"),)
 
     def undo(self) -> None:
-        """Without a look at its state first: a signal takes effect a moment after it was sent."""
+        """Does not look at its state first, as a signal takes effect a moment after it was sent."""
         self._cluster.resume(self._node)
 
     def prove_undone(self) -> Proofs:
-        """See ``Action``."""
         return (runs_again(self._cluster, self._node),)

@@ -23,7 +23,7 @@ PATIENCE_S = 1.0
 
 @dataclass(frozen=True)
 class Reset(OneEdge):
-    """As by a middlebox that has lost its table: whoever connects is accepted, and then reset."""
+    """Like a middlebox that lost its table: it accepts each connection, and then resets it."""
 
     name: ClassVar[str] = "reset"
     usage: ClassVar[str] = "reset A B"
@@ -33,32 +33,32 @@ class Reset(OneEdge):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes two nodes."""
         return cls(TargetEdge(words.node(), words.node()))
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """Severs both directions. The connection closes."""
         return Effect(severed=self.edge.both_ways, notice="closed")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Adds a reset_peer toxic to the edge."""
         return _Resetting(cluster, self.edge, "reset_peer", timeout=0)
 
 
 class _Resetting(ToxicOnEdge):
     def apply(self) -> None:
-        """The toxic resets what connects from now on; what is open is closed by a short cut."""
+        """The toxic resets new connections. A short cut closes those that are open."""
         super().apply()
         self.link.disable()
         self.link.enable()
 
     def undo(self) -> None:
-        """See ``Action``."""
+        """Also enables the proxy, in case ``apply`` failed before it did."""
         super().undo()
         self.link.enable()
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that a new connection is reset."""
         wanted = f"a canary on {edge_text(self.link)} is reset"
         try:
             with Canary(self.link.address) as canary:

@@ -19,7 +19,7 @@ __all__ = ["Restart"]
 @dataclass(frozen=True)
 class Restart(OneNode):
     """The node leaves (SIGTERM) and comes back at once, at its old address. There is nothing to
-    heal, but that it must answer.
+    heal, but the node must answer in the end.
     """
 
     name: ClassVar[str] = "restart"
@@ -30,21 +30,20 @@ class Restart(OneNode):
     watch: ClassVar[str] = "HostUnreachable, reason 'left', and soon a new epoch of its topics"
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """The node is down for a while, after it has left."""
         return down(topology, self.node, "left")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Ends the node by SIGTERM and starts it again."""
         return _Again(cluster, self, self.node, kill=False)
 
 
 class _Again(NodeDown):
     def apply(self) -> None:
-        """See ``Action``."""
+        """Ends the node, keeps the proof of that, and starts it again."""
         super().apply()
         self._ended: Proof = in_state(self._cluster, self._node, "exited")
         self._cluster.restart(self._node)
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
         return self._ended, runs_again(self._cluster, self._node)

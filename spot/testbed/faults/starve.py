@@ -1,7 +1,7 @@
 """starve: a node gets a small share of one processor.
 
-A container's share is the engine's quota. A process is stopped and continued fifty times a second,
-so that it runs for its share of the time: a quota would need a control group, and so root.
+A container gets its share by the engine's quota. A process is stopped and continued fifty times a
+second, so that it runs for its share of the time. A quota would need a control group, and so root.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from spot.testbed.errors import ClusterError
 from spot.testbed.evidence import Effect, Proof
 from spot.testbed.faults.fault import Action, Proofs
 from spot.testbed.faults.on_nodes import OneNode, links_of, require_running, runs_again
+from spot.testbed.faults.starved import StarvedMark
 from spot.testbed.faults.wording import options_text
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ __all__ = ["Starve"]
 PERIOD_S = 0.02
 LOOK_S = 1.0
 SAMPLE_S = 0.0037
-"""No divisor of the period, so that samples meet it everywhere."""
+"""Not a divisor of the period, so that samples fall on every part of it."""
 TOLERANCE = 0.5
 
 
@@ -44,28 +45,28 @@ class Starve(OneNode):
         "a container was held back by its quota while it was asked for its status; a process was "
         "found stopped as often as its share says"
     )
-    watch: ClassVar[str] = "its messages come late; nobody accuses it below peer_timeout"
+    watch: ClassVar[str] = "its messages come late; no peer loses it below peer_timeout"
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes a node, and perhaps ``cpu=``."""
         return cls(words.node(), words.number("cpu", 0.05, least=0.01, most=0.9))
 
     @property
     def target(self) -> str:
-        """See ``Fault``."""
+        """The node and its share of a processor."""
         return f"{self.node} {options_text({'cpu': self.cpu})}"
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """Slows all links of the node. Its peers may lose it."""
         return Effect(slowed=links_of(topology, self.node), notice="maybe")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Sets a quota for a container, or starts a thread that stops and continues a process."""
         return (_Quota if cluster.run.backend == "docker" else _StopAndGo)(cluster, self)
 
     def is_kept(self, backend: str) -> bool:
-        """See ``Fault``."""
+        """True for a process, as a thread of this one does it."""
         return backend == "process"
 
 
@@ -77,23 +78,20 @@ class _Starving(Action):
         self._cpu = fault.cpu
 
     def prepare(self) -> Proofs:
-        """See ``Action``."""
         require_running(self._cluster, self._node, self._fault)
         return ()
 
     def prove_undone(self) -> Proofs:
-        """See ``Action``."""
         return (runs_again(self._cluster, self._node),)
 
 
 class _Quota(_Starving):
     def apply(self) -> None:
-        """See ``Action``."""
         self._held_before = self._cluster.times_held_back(self._node)
         self._cluster.limit_cpu(self._node, self._cpu)
 
     def prove(self) -> Proofs:
-        """Asks the node for its status, which is work, until its quota was seen to hold it."""
+        """Asks the node for its status, which makes it work, until its quota stops it."""
         deadline = time.monotonic() + LOOK_S
         wanted = f"{self._node} was held back by its quota of {self._cpu:g} processors"
         while True:
@@ -104,7 +102,6 @@ class _Quota(_Starving):
                 return (Proof(wanted, held > 0, f"{held} times"),)
 
     def undo(self) -> None:
-        """See ``Action``."""
         self._cluster.limit_cpu(self._node, None)
 
 
@@ -114,13 +111,15 @@ class _StopAndGo(_Starving):
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._stop_and_go, name="starve", daemon=True)
         self._trouble: Exception | None = None
+        self._mark = StarvedMark(cluster, fault.node)
 
     def apply(self) -> None:
-        """See ``Action``."""
+        if not self._mark.take():
+            raise ClusterError(f"{self._node} is starved already: heal that first")
         self._thread.start()
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Looks for a second how often the process is stopped."""
         samples, stopped = 0, 0
         deadline = time.monotonic() + LOOK_S
         while time.monotonic() < deadline:
@@ -133,11 +132,12 @@ class _StopAndGo(_Starving):
         return (Proof(wanted, stopped >= least * samples, f"{stopped} of {samples} looks"),)
 
     def undo(self) -> None:
-        """See ``Action``."""
+        """Ends the thread, and leaves the process running."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
         self._cluster.resume(self._node)
+        self._mark.release()
         self._raise_trouble()
 
     def _raise_trouble(self) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Stop"]
 
 KILLED_AFTER_S = 5.0
-"""A node that has not left by then is killed, and did not leave gracefully."""
+"""A node that has not left by then is killed. It did not leave gracefully."""
 
 
 @dataclass(frozen=True)
@@ -28,26 +28,26 @@ class Stop(OneNode):
     usage: ClassVar[str] = "stop A"
     summary: ClassVar[str] = "SIGTERM: the node says goodbye; healing starts it again"
     proof: ClassVar[str] = "its process or container has ended by itself; after the heal it answers"
-    watch: ClassVar[str] = "everyone who hears it raises HostUnreachable, reason 'left'"
+    watch: ClassVar[str] = "every node that hears it raises HostUnreachable, reason 'left'"
 
     def effect(self, topology: Topology) -> Effect:
-        """See ``Fault``."""
+        """The node is down, after it has left."""
         return down(topology, self.node, "left")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Ends the node by SIGTERM."""
         return _Leaving(cluster, self, self.node, kill=False)
 
 
 class _Leaving(NodeDown):
     def apply(self) -> None:
-        """See ``Action``."""
+        """Ends the node and measures how long it takes."""
         begun = time.monotonic()
         super().apply()
         self._took = time.monotonic() - begun
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Proves also that the node ended before it would have been killed."""
         wanted = f"{self._node} left by itself"
         seen = f"gone {self._took:.2f} s after SIGTERM"
         return [*super().prove(), Proof(wanted, self._took < KILLED_AFTER_S, seen)]

@@ -1,4 +1,4 @@
-"""truncate: every connection ends after so many bytes, wherever in a frame that is."""
+"""truncate: every connection ends after a number of bytes, even in the middle of a frame."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Truncate(OneEdge):
 
     @classmethod
     def parse(cls, words: Words) -> Self:
-        """See ``Fault``."""
+        """Takes two nodes, ``bytes=`` and perhaps ``towards=``."""
         edge = TargetEdge(words.node(), words.node(), words.text("towards"))
         size = words.whole("bytes", None, least=1)
         if size > BYTES_MAX:
@@ -49,26 +49,26 @@ class Truncate(OneEdge):
 
     @property
     def options(self) -> Mapping[str, float | None]:
-        """See ``OneEdge``."""
+        """The number of bytes."""
         return {"bytes": self.size}
 
     def effect(self, topology: Topology) -> Effect:
-        """Both directions suffer, as the connection ends; when depends on the traffic."""
+        """Severs both directions, as the connection ends. The traffic decides when."""
         return Effect(severed=self.edge.both_ways, notice="maybe")
 
     def action(self, cluster: Cluster) -> Action:
-        """See ``Fault``."""
+        """Adds a limit_data toxic to the edge."""
         return _CutOff(cluster, self.edge, "limit_data", bytes=self.size)
 
 
 class _CutOff(ToxicOnEdge):
     @property
     def _count(self) -> int:
-        """PINGs that are too many, whichever way they are limited."""
+        """A number of PINGs that exceeds the limit in either direction."""
         return self._attributes["bytes"] // min(PING_BYTES, PONG_BYTES) + 10
 
     def prepare(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that all PINGs are answered before the fault."""
         proofs = list(super().prepare())
         wanted = f"{self._count} PINGs through {edge_text(self.link)} are answered before the fault"
         before = echoes(self.link.address, self._count, PATIENCE_S)
@@ -77,7 +77,7 @@ class _CutOff(ToxicOnEdge):
         return [*proofs, Proof(wanted, before.whole, f"{before.received} bytes came back")]
 
     def prove(self) -> Proofs:
-        """See ``Action``."""
+        """Proves that the connection ends before the last PING is answered."""
         wanted = f"connections through {edge_text(self.link)} end before {self._count} PINGs"
         now = echoes(self.link.address, self._count, PATIENCE_S)
         if isinstance(now, str):  # so few bytes that not even the greeting passes

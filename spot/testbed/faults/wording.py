@@ -1,4 +1,4 @@
-"""How faults are written: ``latency a b latency=200``, words first, then options by name."""
+"""The text form of faults: words, then options by name, as in ``latency a b latency=200``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Words", "options_text", "split_nodes"]
 
 
 class Words:
-    """What stands behind a fault's name, taken piece by piece. Everything raises BadFault."""
+    """The words after a fault's name, taken one by one. Every call may raise BadFault."""
 
     def __init__(self, text: str, usage: str) -> None:
         self._text = text
@@ -82,7 +82,7 @@ class Words:
         return int(value)
 
     def end(self) -> None:
-        """Nothing may be left."""
+        """Raises BadFault if any word is left."""
         left = [*self._plain, *(f"{name}={value}" for name, value in self._options.items())]
         if left:
             raise self.wrong(f"what is {left[0]!r} for?")
@@ -94,7 +94,7 @@ def split_nodes(word: str) -> tuple[str, ...]:
 
 
 def options_text(options: Mapping[str, float | str | None]) -> str:
-    """Options as ``Words`` reads them; those of None are left out."""
+    """Options as ``Words`` reads them. Leaves out options that are None."""
     return " ".join(
         f"{name}={value if isinstance(value, str) else _number(value)}"
         for name, value in options.items()

@@ -1,4 +1,4 @@
-"""The proxies between nodes: Toxiproxy or the embedded proxy, driven alike.
+"""The proxies between nodes: Toxiproxy or the embedded proxy, with the same calls for both.
 
 server = open_server(Path("proxy.log"))
 edges = make_edges(server.client(), "run-1", {("a", "b"): "127.0.0.1:5555"})

@@ -1,11 +1,11 @@
-"""toxiproxy-python, made fit for several servers, slow servers, and servers that fail.
+"""toxiproxy-python, improved for several servers, slow servers, and servers that fail.
 
-``Toxiproxy`` and ``Proxy`` are those of toxiproxy-python, usable in its place, with what 0.1.1
-lacks: each instance has its own address (there, it is one for the whole process), every call has a
-timeout (there, none), every error answer raises (there, a 500 passes for success), names are
-quoted, and what a proxy listens on is kept up to date.
+``Toxiproxy`` and ``Proxy`` can replace those of toxiproxy-python 0.1.1, and differ from them so:
+each instance has its own address (there, the whole process has one), every call has a timeout
+(there, none), every error answer raises (there, a 500 counts as success), names are quoted, and the
+address that a proxy listens on is kept up to date.
 
-They drive Toxiproxy and the embedded proxy alike. Safe to use from several threads.
+They work with Toxiproxy and with the embedded proxy. Safe to use from several threads.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DEFAULT_PORT = 8474
 
 
 class ProxyApi(APIConsumer):  # type: ignore[misc]
-    """The HTTP calls of one client. ``timeout``: seconds each may take."""
+    """The HTTP calls of one client. ``timeout``: seconds that each call may take."""
 
     def __init__(self, url: str, timeout: float = TIMEOUT_S) -> None:
         parts = urlsplit(url if "//" in url else f"http://{url}")
@@ -59,7 +59,7 @@ class ProxyApi(APIConsumer):  # type: ignore[misc]
     # In toxiproxy-python these are class methods, as the address is the class's.
 
     def get(self, url: str, params: Mapping[str, str] | None = None) -> requests.Response:
-        """GET. Raises ProxyError, as all of these do."""
+        """GET. Raises ProxyError, as all of these calls do."""
         return self.call("GET", url, params=params)
 
     def delete(self, url: str) -> requests.Response:
@@ -73,8 +73,8 @@ class ProxyApi(APIConsumer):  # type: ignore[misc]
     def call(self, method: str, url: str, **request: Any) -> requests.Response:
         """One call. Raises ProxyUnreachable, ProxyTimeout, or a ProxyRefused with the reason."""
         try:
-            # A session a call: nothing is shared by threads, and no connection outlives a server
-            # that was restarted. Proxies of the environment are not for 127.0.0.1.
+            # Each call has a session: threads share nothing, and no connection outlives a server
+            # that was restarted. It ignores HTTP proxies of the environment.
             with requests.Session() as session:
                 session.trust_env = False
                 response = session.request(method, self.url + url, timeout=self.timeout, **request)
@@ -132,7 +132,7 @@ class Proxy(toxiproxy.Proxy):  # type: ignore[misc]
         toxicity: float = 1.0,
         attributes: Mapping[str, int] | None = None,
     ) -> Toxic:
-        """Adds a toxic behind those that are there, to connections that are open as well.
+        """Adds a toxic behind the others. Open connections get it too.
 
         ``stream``: ``upstream`` is from the client to the upstream, ``downstream`` back.
         ``name``: None is ``<type>_<stream>``. ``toxicity``: the share of connections, from 0 to 1.
@@ -154,7 +154,7 @@ class Proxy(toxiproxy.Proxy):  # type: ignore[misc]
         attributes: Mapping[str, int] | None = None,
         toxicity: float | None = None,
     ) -> Toxic:
-        """Changes a toxic, for connections that are open as well. None: as it was."""
+        """Changes a toxic, also for open connections. None: keeps the value."""
         changes: dict[str, Any] = {"attributes": dict(attributes or {})}
         if toxicity is not None:
             changes["toxicity"] = toxicity
@@ -182,11 +182,11 @@ class Proxy(toxiproxy.Proxy):  # type: ignore[misc]
         self._update(enabled=True)
 
     def set_upstream(self, upstream: str) -> None:
-        """Leads to another address (``host:port``), and closes the connections to the old one."""
+        """Sets another upstream (``host:port``), and closes the connections to the old one."""
         self._update(upstream=upstream)
 
     def refresh(self) -> Self:
-        """Asks the server what has become of it."""
+        """Asks the server for its present state."""
         return self._take(self._api.get(self._path).json())
 
     def _update(self, **changes: Any) -> Self:
@@ -216,7 +216,7 @@ class Toxiproxy(toxiproxy.Toxiproxy):  # type: ignore[misc]
         return self._api.url
 
     def update_api_consumer(self, host: str, port: int) -> None:
-        """Another address, for this object; proxies that it gave out keep theirs."""
+        """Changes the address of this object. Proxies that it returned keep the old one."""
         self._api = ProxyApi(f"http://{host}:{port}", self._api.timeout)
 
     def running(self) -> bool:
@@ -261,8 +261,8 @@ class Toxiproxy(toxiproxy.Toxiproxy):  # type: ignore[misc]
     def populate(self, proxies: Iterable[Mapping[str, Any]]) -> list[Proxy]:
         """Makes many proxies in one call: ``name``, ``upstream``, ``listen``, ``enabled`` each.
 
-        One that is there with the same addresses stays, one with others is replaced. When one
-        fails, those before it stay.
+        An existing proxy with the same addresses stays; one with other addresses is replaced. If
+        one fails, those before it stay.
         """
         given = [{"listen": "127.0.0.1:0", **proxy} for proxy in proxies]
         for proxy in given:
@@ -275,12 +275,12 @@ class Toxiproxy(toxiproxy.Toxiproxy):  # type: ignore[misc]
         return proxy.destroy()
 
     def destroy_all(self) -> None:
-        """Deletes every proxy of the server, whoever made it."""
+        """Deletes every proxy of the server, whichever process made it."""
         for proxy in self.proxies().values():
             proxy.destroy()
 
     def reset(self) -> bool:
-        """Enables every proxy of the server and removes every toxic, whoever made them."""
+        """Enables every proxy of the server and removes every toxic, of all processes."""
         return bool(self._api.post("/reset"))
 
     def _proxy(self, values: Mapping[str, Any]) -> Proxy:
@@ -294,7 +294,7 @@ def _reachable(name: str) -> str:
 
 
 def _reason(response: requests.Response) -> str:
-    """The server's own words, or the beginning of whatever it said."""
+    """The error text of the server, or the beginning of its answer."""
     try:
         return str(response.json()["error"])
     except (ValueError, KeyError, TypeError):

@@ -1,9 +1,9 @@
-"""Edges: one proxy for every pair of nodes of which one dials the other.
+"""Edges: one proxy for every pair of nodes in which one dials the other.
 
     dialler ──> 127.0.0.1:port (edge) ──> upstream (the address that the target binds)
 
-The dialler is given the edge's address instead of the target's, so that a fault on the edge acts on
-that pair and no other. ``upstream`` streams run from dialler to target, ``downstream`` back.
+The dialler gets the edge's address instead of the target's, so that a fault on the edge acts only
+on that pair. ``upstream`` streams run from dialler to target, ``downstream`` streams back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Pair = tuple[str, str]
 """Dialler and target."""
 
 SEPARATOR = "~"
-"""Between run, dialler and target in the name of a proxy; node names don't contain it."""
+"""Separates run, dialler and target in the name of a proxy. Node names don't contain it."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def make_edges(
 ) -> dict[Pair, EdgeProxy]:
     """Makes a proxy for each pair, to the upstream address (``127.0.0.1:5555``) given for it.
 
-    ``ports``: whose free ports they listen on, so that an edge that is disabled for a while finds
-    its port free again. None: any port, for servers that are elsewhere.
+    ``ports``: the reservation that gives their ports, so that an edge that is disabled for a while
+    finds its port free again. None: any ports, for servers on other machines.
 
     All or nothing. Raises ProxyError, PortInUse, ClusterError.
     """
@@ -87,7 +87,7 @@ def make_edges(
 
 
 def find_edges(server: Toxiproxy, run_id: str) -> dict[Pair, EdgeProxy]:
-    """The edges that a run has at this server, made by whichever process."""
+    """The edges that a run has at this server, made by any process."""
     found = {}
     for name, proxy in server.proxies().items():
         parts = name.split(SEPARATOR)

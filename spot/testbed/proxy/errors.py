@@ -1,6 +1,6 @@
-"""What can go wrong between the testbed and a proxy server.
+"""The errors between the testbed and a proxy server.
 
-Those that toxiproxy-python has a name for can be caught by that name too.
+Where toxiproxy-python has such an error, it can be caught by that name too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class ProxyError(ClusterError):
-    """The root of what a proxy server can do wrong."""
+    """The root of the errors of a proxy server."""
 
 
 class ProxyNotStarted(ProxyError):
@@ -39,7 +39,7 @@ class ProxyUnreachable(ProxyError, ConnectionError):
 
 
 class ProxyTimeout(ProxyUnreachable, TimeoutError):
-    """The proxy server took a call and did not answer in time: restart it."""
+    """The proxy server accepted a call and did not answer in time: restart it."""
 
 
 class ProxyRefused(ProxyError):
@@ -56,7 +56,7 @@ class ProxyNotFound(ProxyRefused, NotFound):  # type: ignore[misc]
 
 
 class ProxyConflict(ProxyRefused, ProxyExists):  # type: ignore[misc]
-    """A proxy or toxic of this name is there already (409)."""
+    """A proxy or toxic of this name exists already (409)."""
 
 
 class ProxyCallInvalid(ProxyRefused, InvalidToxic):  # type: ignore[misc]

@@ -1,8 +1,8 @@
-"""A proxy server to work with: one that runs already, Toxiproxy's program, or the embedded one.
+"""Finds or starts a proxy server: a running one, Toxiproxy's program, or the embedded proxy.
 
-``TOXIPROXY_URL`` names one that runs. Else ``toxiproxy-server`` is started if it is on PATH, or at
-``TOXIPROXY_SERVER``; else the embedded proxy. What is started here is a process in a session of its
-own, which outlives its starter until ``stop`` is called, from whichever process.
+``TOXIPROXY_URL`` names a running server. Without it, ``toxiproxy-server`` is started if it is on
+PATH or ``TOXIPROXY_SERVER`` names it, else the embedded proxy. The started process has a session of
+its own, and outlives its starter until some process calls ``stop``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LOG_TAIL_LINES = 10
 
 @dataclass(frozen=True)
 class ProxyServer:
-    """A proxy server. ``process`` None: it ran before, and isn't ours to stop."""
+    """A proxy server. ``process`` None: it ran before, and must not be stopped."""
 
     kind: ServerKind
     url: str
@@ -50,16 +50,16 @@ class ProxyServer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its process runs; of one that isn't ours, whether it answers."""
+        """Whether its process runs, or whether it answers if it has no ``process``."""
         return self.client().running() if self.process is None else self.process.is_alive
 
     def stop(self) -> None:
-        """Ends it, and all connections through it, if it is ours. Returns when it is gone."""
+        """Ends its ``process``, and all connections through it. Returns when it has ended."""
         if self.process is not None:
             end_processes([self.process], STOP_GRACE_S)
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a run's record."""
+        """The server as a document for a run's record."""
         process = self.process
         return {
             "kind": self.kind,
@@ -81,7 +81,7 @@ class ProxyServer:
 
 
 def find_toxiproxy() -> Path | None:
-    """Toxiproxy's program. None: there is none here. Raises ProxyNotStarted for a wrong name."""
+    """Toxiproxy's program. None: not found. Raises ProxyNotStarted for a wrong name."""
     named = os.environ.get(PROGRAM_VARIABLE)
     found = shutil.which(named or PROGRAM)
     if named and not found:
@@ -92,7 +92,7 @@ def find_toxiproxy() -> Path | None:
 
 
 def choose_server() -> ServerKind:
-    """Which server ``open_server`` takes without being told. Raises ProxyNotStarted."""
+    """The kind of server that ``open_server`` uses by default. Raises ProxyNotStarted."""
     if os.environ.get(URL_VARIABLE):
         return "running"
     return "toxiproxy" if find_toxiproxy() else "embedded"
@@ -105,14 +105,15 @@ def open_server(
     variables: Mapping[str, str] | None = None,
     ports: PortReservation | None = None,
 ) -> ProxyServer:
-    """A server that answers, found or started.
+    """Finds or starts a server, and returns it once it answers.
 
-    ``log``: file for the output of a server that is started. ``kind``: None is what
-    ``choose_server`` says. ``variables``: environment of the process, beside ours, by which
-    sweeping finds it. ``ports``: keeps the port of the API from others until it is released; None:
-    only until the server has it.
+    ``log``: file for the output of a server that is started. ``kind``: the kind of server. None: as
+    ``choose_server`` chooses. ``variables``: more environment variables of the process, by which
+    sweeping finds it. ``ports``: reserves the port of the API until it is released; None: only
+    until the server has it.
 
-    Raises ProxyUnreachable when the one that should run doesn't, ProxyNotStarted, PortInUse.
+    Raises ProxyUnreachable if the server at TOXIPROXY_URL doesn't answer, ProxyNotStarted,
+    PortInUse.
     """
     kind = kind or choose_server()
     if kind == "running":

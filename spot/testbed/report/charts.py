@@ -1,8 +1,8 @@
 """The pictures of a page, as Vega-Lite documents (https://vega.github.io/vega-lite/docs/).
 
 Colours are names of the page's CSS variables, so that one picture serves light and dark. Documents
-hold data and no markup: Vega draws every name as text. Views have no width: the page gives them
-the width that it has.
+hold data and no markup: Vega draws every name as text. Views have no width of their own: they take
+the width of the page.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Picture = Json
 """A Vega-Lite document of views that stand one below the other."""
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-"""Its name: nobody loads it."""
+"""The name of the schema. It is never loaded."""
 
 ROW_PX = 18
 BAR_PX = 11
 FAULT_ROWS_MAX = 40
 FAULT_BARS_MAX = 400
 LINES_MAX = 8
-"""Nodes that get a line of their own; of more, only their sum is drawn."""
+"""The most nodes that get a line each. With more nodes, one line shows their sum."""
 
 LINE_COLOURS = [f"var(--line-{number})" for number in range(1, LINES_MAX + 1)]
 STATE_COLOURS = {
@@ -44,7 +44,7 @@ FAULT_COLOURS = {
     "healed, not back yet": "var(--recovering)",
 }
 
-# Zooming needs the shift key, so that the wheel and a finger go on scrolling the page.
+# Zooming needs the shift key, so that the wheel and a finger still scroll the page.
 ZOOM = {
     "name": "zoom",
     "select": {
@@ -169,13 +169,13 @@ def _amount(field: str) -> Json:
 
 
 def _tooltip(*fields: str | tuple[str, str]) -> list[Json]:
-    """What is shown on hover: fields, or pairs of what they are called and the field."""
+    """The text on hover: fields, or pairs of a label and a field."""
     pairs = [(field, field) if isinstance(field, str) else field for field in fields]
     return [{"field": field, "type": "nominal", "title": title} for title, field in pairs]
 
 
 def _colour(field: str, colours: Mapping[str, str], used: set[str]) -> Json:
-    """The colours of the values that occur; a legend where it says something."""
+    """The colours of the values that occur, with a legend if there are several."""
     domain = [name for name in colours if name in used]
     return {
         "field": field,
@@ -328,7 +328,7 @@ def _rates(
         "mark": {"type": "line", "strokeWidth": 1.6, "interpolate": "step"},
         "encoding": encoding,
     }
-    # A line is thin to hit: points that can't be seen catch the pointer.
+    # A thin line is hard to hit, so invisible points catch the pointer.
     points = {**lines, "mark": {"type": "point", "size": 140, "opacity": 0, "filled": True}}
     return _view(title, [shade, lines, points], 70)
 

@@ -8,8 +8,8 @@ from types import UnionType
 from typing import Any, TypedDict
 
 from spot.testbed.errors import ClusterError
-from spot.testbed.evidence import Finding, Verdict
 from spot.testbed.results import FaultResult, Result
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = [
     "REPORT_VERSION",
@@ -27,11 +27,11 @@ REPORT_VERSION = 1
 
 
 class BrokenReport(ClusterError):
-    """A file is no ``report.json``, or has a version that is not known."""
+    """A file is not a ``report.json``, or has an unknown version."""
 
 
 class ProofReport(TypedDict):
-    """What showed that a fault acted, or was healed."""
+    """One proof that a fault acted or was healed."""
 
     wanted: str
     shown: bool
@@ -39,7 +39,7 @@ class ProofReport(TypedDict):
 
 
 class FaultReport(TypedDict):
-    """One fault. Seconds are those of ``FaultResult``."""
+    """One fault. Its times are those of ``FaultResult``, in seconds."""
 
     name: str
     target: str
@@ -53,12 +53,12 @@ class FaultReport(TypedDict):
 
 
 class GuaranteeReport(TypedDict):
-    """What was found of one guarantee."""
+    """The finding on one guarantee."""
 
     name: str
     verdict: str
     evidence: list[str]
-    """The line with figures, then the first few things that are wrong."""
+    """The line with figures, then the first few violations."""
 
 
 class Report(TypedDict):
@@ -105,7 +105,7 @@ def is_proved(fault: FaultReport) -> bool:
 
 
 def read_report(path: Path) -> Report:
-    """The document in this file. Raises BrokenReport, naming the file and what is wrong with it."""
+    """Reads the document in this file. Raises BrokenReport, which says what is wrong with it."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -127,7 +127,7 @@ def read_report(path: Path) -> Report:
         for number, proof in enumerate(fault["proof"]):
             _hold(path, f"faults[{place}].proof[{number}].", proof, _PROOF)
     _hold_verdict(path, "verdict", document["verdict"])
-    report: Report = document  # type: ignore[assignment]  # its fields were just looked at
+    report: Report = document  # type: ignore[assignment]  # its fields were just checked
     return report
 
 

@@ -1,4 +1,4 @@
-"""How figures and verdicts read, in the terminal and on pages alike."""
+"""The text of figures and verdicts, for the terminal and for pages."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def duration(seconds: float | None, none: str = "-") -> str:
 
 
 def count(number: int | None) -> str:
-    """A number of messages; None is what nobody can know."""
+    """A number of messages; None: unknown."""
     return "unknown" if number is None else f"{number:,}"
 
 
 def moment(wall: float) -> str:
-    """A wall-clock time, here, to the second."""
+    """A wall-clock time (seconds since 1970) in the local time zone, to the second."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall))
 
 
 def proof_text(fault: FaultReport) -> str:
-    """Whether the fault acted, and what showed it, or what did not."""
+    """Whether the fault was proved to act, and the proofs."""
     if fault["error"] is not None:
         return f"not applied or not healed: {fault['error']}"
     if not fault["proof"]:

@@ -1,4 +1,4 @@
-"""``junit.xml``: a run as a CI server shows it."""
+"""``junit.xml``: a run's report for CI servers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from spot.testbed.report.figures import headline, proof_text
 
 __all__ = ["as_junit"]
 
-# What XML 1.0 can't hold in any form; the standard library writes it all the same.
+# Characters that XML 1.0 can't hold. The standard library writes them anyway.
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def as_junit(report: Report) -> bytes:
-    """An XML document: one suite of guarantees, and one of what they rest on.
+    """An XML document: a suite of the guarantees, and a suite of the run's faults and testbed.
 
-    A guarantee that failed is a failure. One of which nothing can be said is an error, as are a
-    fault that was not proved and trouble in the testbed.
+    A guarantee that failed is a failure. An unknown verdict, a fault that was not proved, and
+    trouble in the testbed are errors.
     """
     root = ET.Element("testsuites", name="spot")
     name = f"{report['scenario']} on {report['backend']}"

@@ -1,4 +1,4 @@
-"""Which runs there are below a directory of results, and which one is meant."""
+"""Lists and finds the runs below a directory of results."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class StoredRun:
     name: str
     """Its path below the directory of results: ``<scenario>/<time>``."""
     report: Report | None
-    """None: it is broken."""
+    """None: the report is broken."""
     broken: str | None
-    """What is wrong with the report. None: nothing."""
+    """Why the report is broken. None: it is not."""
 
     @property
     def started(self) -> float:
-        """Seconds since 1970; of a broken report, those of its file. 0: even that is gone."""
+        """Seconds since 1970. For a broken report: the time of its file, or 0 without a file."""
         if self.report is not None:
             return self.report["started"]
         try:
@@ -44,7 +44,7 @@ class StoredRun:
 def list_runs(results: Path) -> list[StoredRun]:
     """All runs below this directory, newest first; none if there is no such directory."""
     directories = [path.parent for path in results.glob(f"*/*/{REPORT_FILE}")]
-    # Each scenario has a link to its newest run, which is no run of its own.
+    # The link of each scenario to its newest run does not count as a run.
     runs = [_run(results, directory) for directory in directories if not directory.is_symlink()]
     return sorted(runs, key=lambda run: (run.started, run.name), reverse=True)
 

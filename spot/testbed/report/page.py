@@ -1,7 +1,7 @@
-"""``report.html``: a run for people, in one file that needs nothing from anywhere.
+"""``report.html``: a run's report for people, in one file that loads no other file.
 
-Words and tables are plain HTML, which is there without JavaScript. Pictures are drawn by Vega in
-the browser; the library is compressed inside of the page (docs/decisions/0007-plots.md).
+Words and tables are plain HTML, which needs no JavaScript. Vega draws the pictures in the browser;
+the page contains the compressed library (docs/decisions/0007-plots.md).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def as_page(result: Result, report: Report) -> str:
 
 
 def render(template: str, pictures: Mapping[str, Picture], **words: Any) -> str:
-    """A whole page: this template with these words, and pictures by the id of their element."""
+    """A whole page: a template filled with ``words``. ``pictures`` has ids of elements as keys."""
     import jinja2  # slow to import, and only pages need it
 
     environment = jinja2.Environment(

@@ -1,7 +1,7 @@
 """The script that draws the pictures of a page: Vega, Vega-Lite and Vega-Embed, packed.
 
-To put it together takes seconds, so it is kept in the user's cache directory
-(``$XDG_CACHE_HOME/spot``), one file for each version of vl-convert, with its own SHA-256 before it.
+Building it takes seconds, so a copy is kept in the user's cache directory
+(``$XDG_CACHE_HOME/spot``): a file for each version of vl-convert, which begins with its SHA-256.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ __all__ = ["drawing_script", "packed"]
 
 @cache
 def drawing_script() -> str:
-    """It defines ``window.vegaEmbed``. What can't be read from the cache is made anew."""
-    import vl_convert  # slow to import, and only a page with pictures needs it
+    """The packed script, which defines ``window.vegaEmbed``. Built if the cache has no good one."""
+    import vl_convert  # only a page with pictures needs it
 
     folder = _cache_folder()
     if folder is None:
@@ -54,6 +54,6 @@ def _cache_folder() -> Path | None:
 
 
 def packed(text: str) -> str:
-    """Text as a page can hold it: a third of its size, and with no character that HTML knows."""
-    # mtime: the same text is the same page.
+    """Text packed for a page: a third of its size, without special characters of HTML."""
+    # mtime=0: equal texts make equal pages.
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode()

@@ -1,4 +1,4 @@
-"""The page over many runs: verdicts, and how long faults took to be told and to heal."""
+"""The page over many runs: verdicts, and the times to detect faults and to recover."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Times:
     fault: str
     backend: str
     seconds: tuple[float, ...]
-    """Sorted; of faults that were proved and have this figure."""
+    """Sorted; only of faults that were proved and have this figure."""
 
     @property
     def median(self) -> float:
-        """The middle one, in seconds."""
+        """The median, in seconds."""
         return statistics.median(self.seconds)
 
     @property
@@ -46,7 +46,7 @@ class Times:
 
     @property
     def p95(self) -> float:
-        """That which 19 of 20 did not exceed, in seconds."""
+        """The time that 19 of 20 did not exceed, in seconds."""
         return self.seconds[max(0, -(-len(self.seconds) * 95 // 100) - 1)]
 
 
@@ -64,7 +64,7 @@ def times_by_fault(reports: Sequence[Report], figure: Figure) -> list[Times]:
 def write_summary(directory: Path) -> Path:
     """Writes ``summary.html`` over all runs below this directory of results; returns its path.
 
-    A run whose report is broken is named in it. Raises OSError.
+    The page also names runs with a broken report. Raises OSError.
     """
     runs = list_runs(directory)
     reports = [(run, run.report) for run in runs if run.report is not None]
@@ -99,7 +99,7 @@ def _points(reports: Sequence[tuple[StoredRun, Report]], figure: Figure) -> list
         {
             "fault": fault["name"],
             "backend": report["backend"],
-            # The axis is logarithmic and has no zero; no clock here sees less than this.
+            # The logarithmic axis has no zero, and no clock here measures less than this.
             "seconds": max(fault[figure] or 0.0, 1e-4),
             "shown": duration(fault[figure]),
             "run": run.name,
@@ -108,13 +108,13 @@ def _points(reports: Sequence[tuple[StoredRun, Report]], figure: Figure) -> list
         for fault in report["faults"]
         if fault[figure] is not None and is_proved(fault)
     ]
-    # Evenly thinned, so that what stays is spread over all runs as the whole was.
+    # Thinned evenly, so that the points that stay are spread over all runs.
     step = -(-len(points) // POINTS_MAX) or 1
     return points[::step]
 
 
 def _worth_showing(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """Those that did not pass, then the others, each newest first; as many as a page can hold."""
+    """Runs that did not pass, then the others, each newest first; as many as a page can hold."""
     passed = [run.report is not None and run.report["verdict"] == "pass" for run in runs]
     bad = [run for run, good in zip(runs, passed, strict=True) if not good]
     good = [run for run, good in zip(runs, passed, strict=True) if good]

@@ -1,4 +1,4 @@
-"""A run's outcome in a terminal."""
+"""A run's report in a terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def print_result(console: Console, result: Result) -> None:
 
 
 def print_report(console: Console, report: Report) -> None:
-    """The same, of a report that was read."""
+    """Does the same for a report that was read from a file."""
     console.print(_first_line(report), soft_wrap=True)
     first = headline(report)
     console.print(Text(first, style=STYLES[report["verdict"]]))

@@ -1,7 +1,7 @@
 """What happened when, drawn from journals: links up and down, rates, losses, notices.
 
-Everything is reduced to what a picture can show, however long the run was: counts in bins, spans
-that are joined, marks up to a limit. All times are seconds from the run's start.
+However long the run was, the timeline holds only what a picture can show: counts in bins, joined
+spans, and a limited number of marks. All times are seconds from the run's start.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ __all__ = ["Loss", "Mark", "Span", "Timeline", "draw_timeline"]
 
 BINS_MAX = 160
 BIN_RECORDS_MIN = 10
-"""Of a node's records on average, so that a bin shows a rate rather than its roundings."""
+"""A node's records in a bin, on average. With fewer, a bin would show mostly rounding."""
 BIN_S_SMALL = 0.5
-"""However few records there are, bins need not be longer than this."""
+"""Bins need not be longer than this, however few records there are."""
 
 ROWS_MAX = 40
 SPANS_MAX = 3_000
 MARKS_MAX = 800
 MARK_PLACES = 150
-"""Side by side on one row; those that are closer become one."""
+"""Places for marks on one row. Marks that are closer become one."""
 MERGED_SHOWN_MAX = 4
 
 State = Literal["up", "one end", "down", "before or after"]
@@ -34,16 +34,16 @@ State = Literal["up", "one end", "down", "before or after"]
 
 @dataclass(frozen=True)
 class Span:
-    """A link or a node, in one state for a while."""
+    """A link or a node that is in one state for a while."""
 
     row: str
     begin: float
     end: float
     state: State
-    """``one end``: of a link, only one end believes that it is up. ``before or after``: it is down,
-    as the run was just beginning, or over."""
+    """``one end``: only one end of the link sees it as up. ``before or after``: it is down because
+    the run was just beginning, or over."""
     why: str
-    """What began it, in words."""
+    """The reason for this state, in words."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Loss:
     host: str
     missed: int
     unknown: int
-    """How often it was told that nobody can know how many were missed."""
+    """How often a message said that the number of missed messages is unknown."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class Timeline:
     bin_s: float
     links: tuple[Span, ...] = ()
     links_calm: int = 0
-    """Links that are not among the rows, as there were too many and these were up throughout."""
+    """The number of links without a row because there were too many, and these were always up."""
     links_left_out: int = 0
-    """Links that are not among the rows though something happened to them."""
+    """The number of links without a row although something happened to them."""
     nodes: tuple[Span, ...] = ()
     """Empty when every node lived from beginning to end."""
     marks: tuple[Mark, ...] = ()
@@ -110,7 +110,7 @@ def draw_timeline(evidence: Evidence) -> Timeline:
     links, calm, left_out = _link_spans(evidence, tally, length)
     rows = {span.row for span in links}
     marks = _merged([mark for mark in tally.marks if mark.row in rows], length / MARK_PLACES)
-    # Notices before dials, where there is not room for all.
+    # Notices come before dials, in case there is not room for all.
     marks.sort(key=lambda mark: (mark.kind == "dial", mark.at))
     phases = evidence.phases
     return Timeline(
@@ -150,7 +150,7 @@ class _Tally:
         self.marks: list[Mark] = []
         self.unreachable = 0
         self.sights: dict[tuple[str, str], list[tuple[float, bool, str]]] = defaultdict(list)
-        """Of an ordered pair: when the first began or ceased to see the other, and why."""
+        """For each ordered pair: when the first node began or ceased to see the other, and why."""
 
     def add(self, name: str, record: Record, names: set[str]) -> None:
         """Counts one record of the node of this name."""
@@ -182,7 +182,7 @@ class _Tally:
             why = f"{name} lost {peer}: {fields.get('reason', 'no reason given')}"
             self.sights[name, peer].append((at, False, why))
         elif self.over is not None and record.at >= self.over:
-            return  # that nodes leave at the end is told, too, and is nobody's finding
+            return  # nodes are also told of peers that leave at the end, which is no finding
         elif kind == "host_unreachable":
             self.unreachable += 1
             text = f"{name} was told: host {peer} unreachable ({fields.get('reason')})"
@@ -215,7 +215,7 @@ class _Tally:
 
 
 def _merged(marks: list[Mark], apart_s: float) -> list[Mark]:
-    """Marks of a kind that would lie upon one another become one that says what all of them do."""
+    """Joins marks of a kind that would overlap into one mark with all of their texts."""
     merged: list[Mark] = []
     groups: list[list[Mark]] = []
     for mark in sorted(marks, key=lambda mark: (mark.row, mark.kind, mark.at)):
@@ -262,7 +262,7 @@ def _length(evidence: Evidence, zero: float) -> float:
 
 
 def _bin_width(evidence: Evidence, length_s: float) -> float:
-    """A round number of seconds, of which no more than BINS_MAX cover the run."""
+    """A round number of seconds, such that at most BINS_MAX bins cover the run."""
     incarnations = [
         incarnation
         for journal in evidence.journals.values()
@@ -283,14 +283,15 @@ def _bin_width(evidence: Evidence, length_s: float) -> float:
 def _link_spans(
     evidence: Evidence, tally: _Tally, length: float
 ) -> tuple[tuple[Span, ...], int, int]:
-    """Spans of the links that are shown, and how many calm and disturbed ones are not."""
+    """The spans of the links that get a row, and the numbers of calm and disturbed links without a
+    row."""
     pairs = {(min(pair), max(pair)) for pair in [*evidence.topology.links, *tally.sights]}
     for name, peer in list(tally.sights):
         _add_deaths(evidence, tally, name, peer)
     phases = evidence.phases
     over = length if phases.stopped is None else phases.stopped - phases.started
     spans_of = {pair: _pair_spans(pair, tally, length, over) for pair in sorted(pairs)}
-    # Of many links those are shown to which something happened.
+    # If there are many links, those to which something happened get a row.
     disturbed = sorted(spans_of, key=lambda pair: (-_unrest(spans_of[pair]), pair))
     shown = sorted(disturbed[:ROWS_MAX])
     rest = disturbed[ROWS_MAX:]
@@ -308,7 +309,7 @@ def _unrest(spans: list[Span]) -> int:
 
 
 def _add_deaths(evidence: Evidence, tally: _Tally, name: str, peer: str) -> None:
-    """A node that ended sees nobody any more, though a killed one could not write it down."""
+    """Ends the sights of a node that ended, as a killed node can't record that itself."""
     for incarnation in evidence.journals[name].incarnations:
         at = incarnation.records[-1].at - tally.zero
         ended = "left" if incarnation.ended_well else "ended without a goodbye"
@@ -316,7 +317,7 @@ def _add_deaths(evidence: Evidence, tally: _Tally, name: str, peer: str) -> None
 
 
 def _pair_spans(pair: tuple[str, str], tally: _Tally, length: float, over: float) -> list[Span]:
-    """States of one link from 0 to ``length``; from ``over`` on nodes were told to leave."""
+    """States of one link from 0 to ``length``. At ``over`` the nodes were told to leave."""
     one, other = pair
     changes = [(at, one, up, why) for at, up, why in tally.sights.get((one, other), ())]
     changes += [(at, other, up, why) for at, up, why in tally.sights.get((other, one), ())]
@@ -333,7 +334,7 @@ def _pair_spans(pair: tuple[str, str], tally: _Tally, length: float, over: float
 
 
 def _without_edges(spans: list[Span], over: float) -> list[Span]:
-    """Those in which a link that is down before its first time, or after the run, says so."""
+    """The spans, with a link that is down before it is first up, or after the run, marked so."""
     if len(spans) > 1 and spans[0].state == "down":
         spans[0] = replace(spans[0], state="before or after")
     return [

@@ -1,4 +1,4 @@
-"""Puts a run's report beside its journals and logs."""
+"""Writes a run's report beside its journals and logs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["write_report"]
 def write_report(result: Result) -> None:
     """Writes ``report.json``, ``junit.xml`` and ``report.html`` into the result's directory.
 
-    The page comes last: whatever happens to it, programs have the outcome. Raises OSError.
+    The page comes last, so that programs have the result even if the page fails. Raises OSError.
     """
     report = as_report(result)
     directory = result.directory

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from spot.testbed.checkers import CHECKERS
-from spot.testbed.evidence import Effect, Evidence, FaultWindow, Phases, Proof, Verdict
+from spot.testbed.evidence import Effect, Evidence, FaultWindow, Phases, Proof
 from spot.testbed.journal import IncarnationRecords, Journal, Record
 from spot.testbed.topology import NodeSpec, Topology
+from spot.testbed.verdict import Verdict
 from tests.testbed.checkers.made import BOUNDS
 
 WALL = 1_718_000_000.0

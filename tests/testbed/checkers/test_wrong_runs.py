@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from spot.testbed.checkers import CHECKERS
-from spot.testbed.evidence import Finding, Verdict
 from spot.testbed.journal import Record
+from spot.testbed.verdict import Finding, Verdict
 from tests.testbed.checkers.made import READY, MadeRun, Planned
 
 CUT = Planned("cut", ("a", "b"), 4, 3)

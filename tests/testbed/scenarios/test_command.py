@@ -8,8 +8,8 @@ from click.testing import CliRunner, Result
 
 from spot.cli.scenario import command
 from spot.cli.scenario_batch import Outcome
-from spot.testbed.evidence import Verdict
 from spot.testbed.scenario import Scenario
+from spot.testbed.verdict import Verdict
 
 
 def call(*arguments: str) -> Result:
@@ -66,7 +66,7 @@ def test_show_prints_the_file_or_the_drawn_plan() -> None:
         (("run", "split-brain", "--seed", "1"), "for 'random'"),
         (("run", "random", "--seed", "1", "--seeds", "1-2"), "not both"),
         (("run", "random", "--seeds", "9-1"), "must rise"),
-        (("run", "random", "--seeds", "many"), "no range"),
+        (("run", "random", "--seeds", "many"), "not a range"),
         (("run", "--tag", "nothing"), "no scenario has the tag"),
         (("run", "split-brain", "--tag", "guide"), "not both"),
         (("show", "split-brian"), "no scenario 'split-brian'"),

@@ -5,8 +5,8 @@
     http.py api.py body.py go_json.py    the HTTP API, and what it answers to wrong calls
     collection.py proxy.py    the proxies, and one listener with its connections
     connection.py link.py     one connection is two links, one a direction
-    stage.py toxics/          what a link goes through: one toxic a file
+    stage.py toxics/          the toxics on a link, a file each
 
-It behaves as Toxiproxy 2.12 does; tests/testbed/proxy/conformance holds both to the same tests.
-Where it is better on purpose is written in docs/decisions/0006-embedded-proxy.md.
+It behaves like Toxiproxy 2.12: tests/testbed/proxy/conformance has the same tests for both. It is
+better on purpose in the points that docs/decisions/0006-embedded-proxy.md lists.
 """

@@ -33,7 +33,7 @@ async def serve(host: str, port: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs until it is told to stop. Returns the exit code: 1 when the address can't be had."""
+    """Runs until it is told to stop. Returns the exit code: 1 if it can't listen there."""
     parser = argparse.ArgumentParser(
         prog="python -m spot.testbed.proxy.embedded",
         description=f"A TCP proxy with the HTTP API of Toxiproxy {API_VERSION}.",

@@ -13,7 +13,7 @@ BACKLOG = 1024
 
 
 class ListenError(OSError):
-    """An address that is wrong, or can't be had. The text is Toxiproxy's."""
+    """An address that is wrong, or can't be bound. The text is Toxiproxy's."""
 
 
 def split_address(address: str) -> tuple[str, str]:

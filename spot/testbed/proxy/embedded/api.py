@@ -30,7 +30,7 @@ _POPULATED = 'struct { toxiproxy.Proxy; Enabled *bool "json:\\"enabled\\"" }'
 
 
 class ApiError(Exception):
-    """An answer that is no success."""
+    """An error answer."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -80,7 +80,7 @@ class Api:
         if request.method not in calls:
             return Response(405)
         if request.headers.get("user-agent", "").startswith("Mozilla/"):
-            # No page in a browser shall drive a proxy behind its user's back.
+            # A page in a browser must not control a proxy without the user's knowledge.
             return Response(403, b"User agent not allowed\n", _PLAIN, _NO_SNIFF)
         async with self._turn:
             try:
@@ -220,7 +220,7 @@ def _proxy_specs(given: Any) -> list[ProxySpec]:
 
 
 def _attributes(given: Fields, toxic: Toxic) -> Toxic:
-    """The toxic with what ``attributes`` says; what it doesn't name stays."""
+    """The toxic with the values of ``attributes``. Values that these don't name stay."""
     inner = given.inner("attributes", f"toxics.{toxic.go_name}", toxic.go_name)
     changes = {
         field.name: inner.integer(field.name, getattr(toxic, field.name), toxic.go_integer)

@@ -1,7 +1,7 @@
 """One proxied connection: the client's socket, the upstream's, and a link each way.
 
-Closing follows Toxiproxy: a stream that ends closes the whole socket it leads to, once everything
-that came before has been sent, and through that the other direction. There is no half-closed state.
+Closing follows Toxiproxy. When a stream ends, and everything before its end was sent, the socket
+that it leads to is closed, and so is the other direction. There is no half-closed state.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
 
 
 class ReadBuffer:
-    """One buffer for all sockets to read into, as each handles what it has read at once.
+    """One buffer that all sockets read into, as each handles its bytes at once.
 
-    A socket that could not send everything keeps a view of it; then it is renewed.
+    If a socket could not send all of them, it keeps a view of the buffer, which is then renewed.
     """
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
-        """Leaves the old one to whoever has a view of it."""
+        """Takes a new buffer, and leaves the old one to the holders of its views."""
         self.view = memoryview(bytearray(READ_BYTES))
 
 
 class End(asyncio.BufferedProtocol):
-    """One socket: ``outgoing`` takes what is read here, ``incoming`` brings what is sent here."""
+    """One socket: ``outgoing`` takes the bytes read here, ``incoming`` brings the bytes to send."""
 
     outgoing: ToxicLink
     incoming: ToxicLink
@@ -67,7 +67,7 @@ class End(asyncio.BufferedProtocol):
         self._connection.on_made(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to read to."""
+        """The buffer to read into."""
         view = self._buffer.view
         return view[:CHUNK_BYTES] if self.outgoing.has_toxics else view
 
@@ -83,7 +83,7 @@ class End(asyncio.BufferedProtocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed, by whomever."""
+        """The socket is closed, by either side."""
         self.is_lost = True
         self._room.set()
         self._connection.on_lost(self)
@@ -94,7 +94,7 @@ class End(asyncio.BufferedProtocol):
         self.incoming.throttle()
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """The kernel takes bytes again."""
         self._room.set()
         self.incoming.throttle()
 
@@ -169,7 +169,7 @@ class Connection:
 
     def on_made(self, end: End) -> None:
         """A socket is there: the client's, or, later, the upstream's."""
-        if self._aborted:  # accepted or dialled in the very moment the proxy was disabled
+        if self._aborted:  # accepted or dialled at the moment when the proxy was disabled
             end.abort()
         elif end is self.client:
             self._dial = asyncio.create_task(self._dial_upstream())
@@ -194,7 +194,7 @@ class Connection:
         self._server.abort()
 
     async def _dial_upstream(self) -> None:
-        # Toxiproxy's dial has no limit either; but here disabling the proxy ends it.
+        # Like Toxiproxy's, this dial has no time limit; but disabling the proxy ends it here.
         try:
             host, port = split_address(self._upstream)
             await asyncio.get_running_loop().create_connection(

@@ -1,7 +1,7 @@
-"""JSON, with the words of Go's encoding/json for what is wrong with it.
+"""A JSON reader with the error messages of Go's encoding/json.
 
-Clients and people meet these words with Toxiproxy, a Go program, so they meet them here too. Like
-Go's decoder it reads one value and leaves what follows alone.
+Clients and people see these messages from Toxiproxy, a Go program, so the embedded proxy has the
+same. Like Go's decoder, it reads one value and ignores the bytes after it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class BadBody(ValueError):
 
 
 class Number(str):
-    """A number as it was written: messages quote it, and 1.0 is no whole number."""
+    """A number as it was written: messages quote it, and 1.0 is not a whole number."""
 
     __slots__ = ()
 
@@ -40,7 +40,7 @@ def parse_json(text: str) -> Any:
 
 
 class _Reader:
-    """Where we are in a text. Each method reads one thing, and names what it was about."""
+    """A place in a text. Each method reads one thing, and names what it was about."""
 
     def __init__(self, text: str) -> None:
         self._text = text

@@ -29,7 +29,8 @@ class LinkTarget(Sink, Protocol):
 
 
 class ToxicLink:
-    """Bytes from ``source`` to ``target``. Without toxics they are sent from where they were read.
+    """Bytes from ``source`` to ``target``. Without toxics they are sent from the buffer that they
+    were read into.
 
     ``toxics``: those that are there when it starts. Its calls are made in the event loop.
     """
@@ -58,7 +59,7 @@ class ToxicLink:
         self.throttle()
 
     def end(self) -> None:
-        """The source has ended. What is under way still arrives."""
+        """The source has ended. Queued bytes still arrive."""
         if not self._ended:
             self._ended = True
             (self._stages[0] if self._stages else self._target).end()
@@ -75,7 +76,7 @@ class ToxicLink:
                 stage.restart()
 
     def remove(self, placed: PlacedToxic) -> None:
-        """Takes a toxic out. What it holds goes on, or is lost if the toxic says so."""
+        """Removes a toxic. The bytes that it holds go on, or are lost if the toxic says so."""
         for place, stage in enumerate(self._stages):
             if stage.placed is placed:
                 if place > 0:
@@ -86,7 +87,7 @@ class ToxicLink:
                 return
 
     def throttle(self) -> None:
-        """Holds the source up while too much is under way."""
+        """Pauses the source while too many bytes are queued."""
         if self._stages:
             limit = sum(stage.placed.toxic.queue_bytes for stage in self._stages)
             full = sum(stage.cost_bytes for stage in self._stages) >= limit

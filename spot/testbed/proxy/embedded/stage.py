@@ -2,9 +2,9 @@
 
     source ─> Stage ─> Stage ─> the other end's socket
 
-A stage takes without waiting; the link holds up its source when too much is queued. So toxics come
-and go at any time without anyone waiting for anyone, which is where Toxiproxy can deadlock
-(Shopify/toxiproxy#558): what a stage that leaves has not worked off goes to the next one.
+A stage takes bytes without waiting; the link pauses its source when too many are queued. When a
+stage is removed, its queued bytes go to the next one. So toxics come and go at any time without
+waiting for one another, which is where Toxiproxy can deadlock (Shopify/toxiproxy#558).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spot.testbed.proxy.embedded.toxics.base import QueuedBytes
 __all__ = ["PlacedToxic", "Sink", "Stage"]
 
 CHUNK_COST_BYTES = 200
-"""What a chunk takes beside its bytes: many small ones are bounded too."""
+"""What a chunk costs besides its bytes, so that many small ones are bounded too."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Sink(Protocol):
         """Nothing more will come."""
 
     async def room(self) -> None:
-        """Returns when more is welcome."""
+        """Returns when there is room for more bytes."""
 
 
 class Stage:
@@ -76,7 +76,7 @@ class Stage:
         self.placed = placed
         self.after = after
         self.passed_bytes = 0
-        """How much it has forwarded since it is there."""
+        """How many bytes it has forwarded since it was added."""
         self.cost_bytes = 0
         """What its queue takes."""
         self._on_drain = on_drain
@@ -131,13 +131,13 @@ class Stage:
         self._on_drain()
 
     def restart(self) -> None:
-        """Goes on with what the toxic has become."""
+        """Goes on with the changed toxic."""
         if not self._closed:
             self._task.cancel()
             self._task = self._start()
 
     def leave(self) -> None:
-        """Stops for good, and leaves what is queued to the next one."""
+        """Stops for good, and hands the queued bytes to the next stage."""
         self._task.cancel()
         if self.placed.toxic.closes_when_removed:
             self._close()

@@ -1,4 +1,4 @@
-"""bandwidth: a line of limited speed."""
+"""bandwidth: the link has a limited speed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue, until
 __all__ = ["BandwidthToxic"]
 
 PIECE_MS = 100
-"""Bytes leave in pieces of so much time at most, so that a slow line still moves."""
+"""The longest time in ms for one piece of bytes, so that bytes leave steadily on a slow line."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class BandwidthToxic(Toxic):
     rate: int = 0
 
     async def pipe(self, queue: ToxicQueue) -> None:
-        """See ``Toxic``."""
+        """Forwards pieces of at most 100 ms each, at the rate."""
         free_at = asyncio.get_running_loop().time()
         while (chunk := await queue.head()) is not None:
             if self.rate <= 0:

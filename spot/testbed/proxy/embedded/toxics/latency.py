@@ -23,7 +23,10 @@ class LatencyToxic(Toxic):
     jitter: int = 0
 
     async def pipe(self, queue: ToxicQueue) -> None:
-        """See ``Toxic``. A change applies to what is under way, by when it came in."""
+        """Forwards each chunk after its delay, counted from its arrival.
+
+        A change of the toxic also applies to the chunks that wait already.
+        """
         while (chunk := await queue.head()) is not None:
             delay_ms = self.latency + (
                 random.uniform(-self.jitter, self.jitter) if self.jitter > 0 else 0  # noqa: S311

@@ -12,14 +12,14 @@ __all__ = ["LimitDataToxic"]
 
 @dataclass(frozen=True)
 class LimitDataToxic(Toxic):
-    """Closes after ``bytes`` bytes of each connection, counted since the toxic is there."""
+    """Closes after ``bytes`` bytes of each connection, counted from when the toxic was added."""
 
     go_name: ClassVar[str] = "LimitDataToxic"
 
     bytes: int = 0
 
     async def pipe(self, queue: ToxicQueue) -> None:
-        """See ``Toxic``."""
+        """Forwards bytes up to the limit, then returns."""
         while (chunk := await queue.head()) is not None:
             left = self.bytes - queue.passed_bytes
             if left > 0:

@@ -17,6 +17,6 @@ class NoopToxic(Toxic):
     go_name: ClassVar[str] = "NoopToxic"
 
     async def pipe(self, queue: ToxicQueue) -> None:
-        """See ``Toxic``."""
+        """Forwards everything at once."""
         while await queue.head() is not None:
             await queue.forward()

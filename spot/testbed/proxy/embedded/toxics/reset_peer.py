@@ -24,6 +24,6 @@ class ResetPeerToxic(Toxic):
     timeout: int = 0
 
     async def pipe(self, queue: ToxicQueue) -> None:
-        """See ``Toxic``."""
+        """Waits for the first chunk and then for the timeout. Forwards nothing."""
         await queue.head()
         await asyncio.sleep(max(0, self.timeout) / 1000)

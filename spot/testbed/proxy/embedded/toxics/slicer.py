@@ -24,7 +24,7 @@ class SlicerToxic(Toxic):
     delay: int = 0
 
     async def pipe(self, queue: ToxicQueue) -> None:
-        """See ``Toxic``."""
+        """Forwards pieces of random sizes, with the delay after each."""
         loop = asyncio.get_running_loop()
         next_at = loop.time()
         while await queue.head() is not None:

@@ -20,7 +20,7 @@ class SlowCloseToxic(Toxic):
     delay: int = 0
 
     async def pipe(self, queue: ToxicQueue) -> None:
-        """See ``Toxic``."""
+        """Forwards everything at once. At the end of the stream, waits for the delay."""
         while await queue.head() is not None:
             await queue.forward()
         await asyncio.sleep(max(0, self.delay) / 1000)

@@ -25,7 +25,7 @@ class TimeoutToxic(Toxic):
     timeout: int = 0
 
     async def pipe(self, queue: ToxicQueue) -> None:
-        """See ``Toxic``."""
+        """Drops everything until the timeout passes without a chunk."""
         limit_s = self.timeout / 1000 if self.timeout > 0 else None
         try:
             while True:

@@ -1,4 +1,4 @@
-"""Ends what a dead runner left behind, and nothing else."""
+"""Ends what dead runners left behind, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 
 
 def sweep(state: Path) -> list[Run]:
-    """Stops and removes every run whose runner is dead and had not detached it; returns them.
+    """Stops and removes every run that a dead runner had not detached. Returns these runs.
 
-    Runs of living runners and detached runs are not touched, nor any process that is not of the
-    run: see ``ProcessId``. A run that can't be ended now, as its engine doesn't answer, keeps its
-    record for the next sweep, with a warning in the log.
+    Runs of living runners and detached runs go on, and so does every process that belongs to no
+    run: see ``ProcessId``. If a run can't be ended now, because its engine doesn't answer, its
+    record stays for the next sweep, and the log has a warning.
     """
     swept = []
     with state_lock(state, "sweep"):
@@ -37,9 +37,9 @@ def sweep(state: Path) -> list[Run]:
 
 
 def sweep_everything(state: Path) -> list[str]:
-    """``sweep``, and what stands on the engine without a record here; returns the runs' ids.
+    """Does ``sweep``, and removes runs on the engine that have no record here. Returns all ids.
 
-    Such are runs of this user's with another state directory, or with one that was deleted.
+    These are runs of this user with another state directory, or with one that was deleted.
     """
     swept = [run.run_id for run in sweep(state)]
     from spot.testbed.backends.docker import sweep_engine

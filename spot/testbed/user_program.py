@@ -1,4 +1,4 @@
-"""A user's own program as the node, on processes: what is started, and what it must answer.
+"""A user's own program as the node, on processes: how it is started, and what it must answer.
 
 ``docs/journal.md`` says what such a program must speak, ``docs/testing-your-own.md`` how to run it.
 """
@@ -23,14 +23,14 @@ _PEER_FIELDS = ("node", "endpoint", "state", "rtt")
 
 @dataclass(frozen=True)
 class OwnProgram:
-    """A command and the directory that it is meant in."""
+    """A command, and the directory that it is run in."""
 
     argv: tuple[str, ...]
     directory: str
 
     @classmethod
     def found(cls, argv: Sequence[str]) -> Self:
-        """The command, meant here and now. Raises BadProgram when it can't be run."""
+        """The command in the present directory. Raises BadProgram if it can't be run."""
         if isinstance(argv, str) or not argv:
             raise BadProgram(
                 f"the program must be a list of words, such as ['python', 'node.py'], not {argv!r}"
@@ -50,7 +50,7 @@ class OwnProgram:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """What is to be started, from wherever: a restart may come out of another directory."""
+        """The command that changes directory first, as a restart may come from another one."""
         return ("/bin/sh", "-c", 'cd -- "$0" && exec "$@"', self.directory, *self.argv)
 
     def to_json(self) -> dict[str, Any]:
@@ -59,12 +59,12 @@ class OwnProgram:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The program of a run's record."""
+        """The program that a run's record describes."""
         return cls(tuple(document["argv"]), document["directory"])
 
 
 def check_status(node: str, document: Mapping[str, Any]) -> None:
-    """Raises BadProgram, with what is lacking, when this is no status document of a node."""
+    """Raises BadProgram, naming what is missing, if this is not a node's status document."""
     lacking = [name for name in _STATUS_FIELDS if name not in document]
     metrics, peers = document.get("metrics"), document.get("peers")
     if isinstance(metrics, dict):
