@@ -114,9 +114,9 @@ def pytest_testnodedown(error: object) -> None:
 
 
 def _sweep() -> None:
+    from spot.testbed.cleanup import sweep
     from spot.testbed.errors import ClusterError
     from spot.testbed.run import state_directory
-    from spot.testbed.sweep import sweep
 
     try:
         sweep(state_directory())

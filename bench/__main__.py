@@ -18,9 +18,9 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs a command, or without one the comparison of rows.
+    """Runs the command that is named. Without a name it runs the comparison of rows.
 
-    0: done; 1: something failed, or with ``--assert`` missed its goal; 2: usage.
+    0: done; 1: something failed, or missed its goal with ``--assert``; 2: usage.
     """
     if argv and argv[0] in COMMANDS:
         return COMMANDS[argv[0]](argv[1:])

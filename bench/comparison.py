@@ -25,11 +25,11 @@ ROUNDS = 9
 ROUNDS_QUICK = 3
 ROUNDS_PICTURE = 3
 BESIDE = Path()
-"""``--picture`` without a file: the picture goes beside the JSON."""
+"""Where the picture goes when ``--picture`` names no file: beside the JSON."""
 
 
 def main(argv: Sequence[str], rows: Sequence[Row] = ROWS, sweeps: Sequence[Sweep] = PICTURE) -> int:
-    """Plays the rows; with ``--picture`` the sweeps, too, and draws them."""
+    """Plays the rows. With ``--picture`` it also plays the sweeps, and draws them."""
     arguments = _arguments(argv, rows)
     quick = arguments.quick
     by_name = {row.name: row for row in rows}
@@ -75,7 +75,7 @@ def main(argv: Sequence[str], rows: Sequence[Row] = ROWS, sweeps: Sequence[Sweep
 
 
 def with_noise(row: Row) -> Row:
-    """The row with raw pyzmq a second time in each round: how far equals come apart."""
+    """A row that plays raw pyzmq twice in each round: how far two equal contestants differ."""
     raws = [contestant for contestant in row.contestants if contestant.name == "raw"]
     lines = [
         replace(line, subject="raw again", at_least=None, at_most=None, guard=None)
@@ -122,7 +122,7 @@ def _arguments(argv: Sequence[str], rows: Sequence[Row]) -> argparse.Namespace:
     made.add_argument(
         "--noise",
         action=argparse.BooleanOptionalAction,
-        help="also raw pyzmq against itself, in the same rounds (default: yes, with --quick no)",
+        help="play raw pyzmq against itself, in the same rounds (default: not with --quick)",
     )
     made.add_argument(
         "--picture",
@@ -146,5 +146,5 @@ def _arguments(argv: Sequence[str], rows: Sequence[Row]) -> argparse.Namespace:
         and arguments.quick
         and not any(line.guard is not None for row in asked for line in row.lines)
     ):
-        made.error(f"--assert: with --quick nothing is asked of {', '.join(arguments.names)}")
+        made.error(f"--assert: with --quick there is no goal for {', '.join(arguments.names)}")
     return arguments

@@ -1,8 +1,8 @@
-"""``python -m bench core``: what a message costs in the pure core, without a network.
+"""``python -m bench core``: the cost of a message in the pure core, without a network.
 
-Each figure is the least CPU time of many repeats, which a busy machine disturbs little, and is
-also given as a multiple of a plain loop of Python on the same machine (packing and joining length
-and payload), by which it is judged: that ratio moves little from machine to machine.
+Each figure is the least CPU time of many repeats, which a busy machine disturbs little. It is also
+given, and judged, as a multiple of a plain Python loop on the same machine, which packs and joins
+length and payload. That ratio moves little from machine to machine.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ Step = Callable[[], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """Something to time. ``prepare`` makes ready a step that handles ``ops`` messages (or
-    matches), with all that can only be used once; the step alone is timed."""
+    """Something to time. ``prepare`` makes a step that handles ``ops`` messages (or matches), with
+    all that can only be used once. Only the step is timed."""
 
     name: str
     what: str
     ops: int
     prepare: Callable[[], Callable[[], Step]]
     at_most: float | None = None
-    """The most it may cost, in multiples of the plain loop: about twice what it cost when this was
-    written. None for the loop itself."""
+    """The highest cost that is allowed, in multiples of the plain loop: about twice the cost when
+    this was written. None for the loop itself."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What was measured: nanoseconds of CPU an operation, and as a multiple of the plain loop."""
+    """What was measured: nanoseconds of CPU per operation, and the multiple of the plain loop."""
 
     measure: Measure
     ns: float
@@ -59,12 +59,12 @@ class Cost:
 
     @property
     def is_good(self) -> bool:
-        """Whether it keeps its bound."""
+        """Whether the cost keeps the measure's bound."""
         return self.measure.at_most is None or self.multiple <= self.measure.at_most
 
 
 def plain_loop() -> Callable[[], Step]:
-    """What every figure is compared with: a length before each payload, one by one."""
+    """The loop that every figure is compared with: a length before each payload, one by one."""
     pack = struct.Struct("<I").pack
 
     def step() -> bytes:
@@ -85,7 +85,7 @@ def encode_mixed() -> Callable[[], Step]:
 
 
 def encode_single() -> Callable[[], Step]:
-    """Records of one message each."""
+    """Each message becomes a record of its own."""
 
     def step() -> None:
         for payload in PAYLOADS:
@@ -95,7 +95,7 @@ def encode_single() -> Callable[[], Step]:
 
 
 def flush(peers: int) -> Callable[[], Callable[[], Step]]:
-    """A batch is ordered, encoded, and becomes a frame for each of so many subscribers."""
+    """A batch is ordered, encoded, and becomes a frame for each subscriber."""
 
     def prepare() -> Callable[[], Step]:
         star, topics = _hosting(peers, 1)
@@ -123,7 +123,7 @@ def flush_topics() -> Callable[[], Step]:
 
 
 def receive(topics: int) -> Callable[[], Callable[[], Step]]:
-    """Frames arrive, and become messages, which are taken: a batch to each of so many topics."""
+    """Frames arrive, and the application takes their messages: a batch to each of many topics."""
 
     def prepare() -> Callable[[], Step]:
         star, hosted = _hosting(1, topics)
@@ -145,7 +145,7 @@ def receive(topics: int) -> Callable[[], Callable[[], Step]]:
 
 
 def match(patterns: int) -> Callable[[], Callable[[], Step]]:
-    """Topics are looked up in an interest with so many patterns that don't match."""
+    """Topics are looked up in an interest with many patterns that don't match."""
 
     def prepare() -> Callable[[], Step]:
         interest = Interest()
@@ -223,7 +223,7 @@ MEASURES = (
 
 
 def main(argv: Sequence[str], measures: Sequence[Measure] = MEASURES) -> int:
-    """Measures, and judges each by its multiple of the plain loop."""
+    """Measures, and judges each measure by its multiple of the plain loop."""
     made = parser(
         "core",
         "Measures what a message costs in the pure core: CPU time, the least of many repeats.",
@@ -252,7 +252,7 @@ def main(argv: Sequence[str], measures: Sequence[Measure] = MEASURES) -> int:
 
 
 def _cost(measure: Measure, seconds: float) -> Cost:
-    """Turns of the measure and of the plain loop, so that both see the same machine."""
+    """Times the measure and the plain loop in turn, so that both see the same machine."""
     steps = measure.prepare()
     plain = plain_loop()()
     least = least_plain = float("inf")
@@ -278,7 +278,7 @@ def _time(step: Step) -> int:
 
 
 def _hosting(peers: int, topics: int) -> tuple[Star, list[Any]]:
-    """A host of topics that all its peers are subscribed to."""
+    """A host whose topics all its peers are subscribed to."""
     star = Star(peers)
     hosted = [
         star.host.announcer.create_topic(f"bench:{index:06}", NOW_NS) for index in range(topics)

@@ -1,4 +1,4 @@
-"""``python -m bench growth``: time and memory over subscribers, topics, patterns, nodes."""
+"""``python -m bench growth``: time and memory over subscribers, topics, patterns and nodes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str], sweeps: Sequence[Sweep] = GROWTH) -> int:
     by_name = {sweep.name: sweep for sweep in sweeps}
     made = parser(
         "growth",
-        "Measures how SPOT's time and memory grow, raw pyzmq's beside it.",
+        "Measures how SPOT's time and memory grow, and those of raw pyzmq beside it.",
         {sweep.name: sweep.what for sweep in sweeps},
         "SWEEP",
     )
@@ -103,7 +103,7 @@ def show_sweeps(outcomes: Sequence[SweepOutcome], out: TextIO) -> None:
 
 
 def sweep_json(outcome: SweepOutcome) -> dict[str, Any]:
-    """All that was measured: figures by round, size and contestant, unscaled."""
+    """All that was measured: figures by round, size and contestant, without scaling."""
     sweep = outcome.sweep
     return {
         "name": sweep.name,
@@ -138,7 +138,7 @@ def _short(outcomes: Sequence[SweepOutcome]) -> list[str]:
         for curve in outcome.sweep.curves:
             if not outcome.is_good(curve):
                 order = outcome.order("SPOT", curve)
-                grows = "can't be told" if order is None else f"grows with order {order:.2f}"
+                grows = "has no known order" if order is None else f"grows with order {order:.2f}"
                 found.append(
                     f"{outcome.sweep.name}: {curve.label} {grows}, "
                     f"at most {curve.order_at_most:g} is the goal"

@@ -1,4 +1,4 @@
-"""What a contestant needs beside this repository, and how to get it when it is missing."""
+"""What a contestant needs in addition to this repository, and how to get it when it is missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Need:
     """Something that may be missing on a machine."""
 
     lack: str
-    """What to say when it is missing, with the command that brings it."""
+    """The text to print when it is missing, with the command that installs it."""
     is_met: Callable[[], bool]
 
 
@@ -30,7 +30,7 @@ def package(module: str, distribution: str) -> Need:
 
 
 def program(name: str, debian: str) -> Need:
-    """A program on the PATH, or where Debian puts servers."""
+    """A program on the PATH, or in the directories where Debian puts servers."""
     return Need(
         f"{name} is not installed (apt-get install {debian})",
         lambda: find_program(name) is not None,
@@ -43,11 +43,11 @@ def setting(name: str) -> Need:
 
 
 def missing(needs: Sequence[Need]) -> str | None:
-    """What is missing, each named once; None when everything is there."""
+    """What is missing, each thing named once. None when everything is there."""
     lacks = dict.fromkeys(need.lack for need in needs if not need.is_met())
     return ", ".join(lacks) or None
 
 
 def find_program(name: str) -> str | None:
-    """The path of a program; the PATH of a user who is not root often lacks /usr/sbin."""
+    """The path of a program. The PATH of a user other than root often lacks /usr/sbin."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")

@@ -37,21 +37,21 @@ QUICK = replace(FULL, hwm=500, seconds=4.0)
 STOPPED_S = 30.0
 STOPPED_QUICK_S = 3.0
 AFTER_STOP = 8.0
-"""Seconds of load before and after a subscriber is stopped, together."""
+"""Seconds of load before and after a subscriber is stopped, added up."""
 DRAIN = 150.0
-"""Seconds that a case may take beyond its load: queues have to drain at the slow one's rate."""
+"""Seconds that a case may take beyond its load: queues drain at the slow subscriber's rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
-    """What is asked of a figure of a case."""
+    """The bounds for one figure of a case."""
 
     figure: str
     at_least: float | None = None
     at_most: float | None = None
 
     def keeps(self, value: float) -> bool:
-        """Whether the value is within."""
+        """Whether the value is within the bounds."""
         return (self.at_least is None or value >= self.at_least) and (
             self.at_most is None or value <= self.at_most
         )
@@ -79,7 +79,7 @@ FAIR = (
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One kind of overload. ``stops``: the last subscriber is stopped for a while."""
+    """One kind of overload. With ``stops``, the last subscriber is stopped for a while."""
 
     name: str
     what: str
@@ -88,7 +88,7 @@ class Case:
     stops: bool = False
 
     def load(self, arguments: argparse.Namespace) -> Load:
-        """What is offered, for how long."""
+        """What is offered, and for how long."""
         load = QUICK if arguments.quick else FULL
         if self.stops:
             stopped = arguments.stopped or (STOPPED_QUICK_S if arguments.quick else STOPPED_S)
@@ -99,19 +99,19 @@ class Case:
 CASES = (
     Case(
         name="waits",
-        what="the publisher waits for the slow as long as it takes (send_timeout=None)",
+        what="the publisher waits for slow subscribers as long as it takes (send_timeout=None)",
         roles=(roles.patient_publisher, *[roles.slow_subscriber] * SUBSCRIBERS),
         bounds=(*EVERY_CASE, *FAIR, Bound(figure="missed", at_most=0)),
     ),
     Case(
         name="sets-aside",
-        what="the slow are set aside, and catch up (overflow=catch-up, the default)",
+        what="slow subscribers are set aside, and catch up (overflow=catch-up, the default)",
         roles=(roles.publisher, *[roles.slow_subscriber] * SUBSCRIBERS),
         bounds=(*EVERY_CASE, *FAIR, Bound(figure="set_aside", at_least=1)),
     ),
     Case(
         name="refuses",
-        what="what finds no room is refused (overflow=error)",
+        what="a publish without room raises (overflow=error)",
         roles=(roles.refusing_publisher, *[roles.slow_subscriber] * SUBSCRIBERS),
         bounds=(*EVERY_CASE, *FAIR, Bound(figure="missed", at_most=0)),
     ),
@@ -183,7 +183,7 @@ class CaseOutcome:
 
 
 def main(argv: Sequence[str], cases: Sequence[Case] = CASES) -> int:
-    """Plays the cases once each, and judges them."""
+    """Plays each case once, and judges them."""
     by_name = {case.name: case for case in cases}
     made = parser(
         "overload",
@@ -233,10 +233,11 @@ def _play(case: Case, load: Load, progress: Progress) -> CaseOutcome:
 
 
 def summed_up(reports: Sequence[Figures], load: Load) -> Figures:
-    """The figures of a case out of those of its nodes.
+    """The figures of a case, made from those of its nodes.
 
-    Memory is given as a share of what the queues may hold: each end of a link its high-water
-    mark, twice over for what Python adds, and 32 MiB for all else (the replay buffer among it).
+    Memory is given as a share of what the queues may hold. Each end of a link may hold its
+    high-water mark, twice over for what Python adds, and 32 MiB for all else (including the replay
+    buffer).
     """
     publishers = [figures for figures in reports if figures["role"] == roles.PUBLISHER]
     subscribers = [figures for figures in reports if figures["role"] == roles.SUBSCRIBER]
@@ -269,14 +270,14 @@ def summed_up(reports: Sequence[Figures], load: Load) -> Figures:
         "topic_share": min(figures["topic_share"] for figures in subscribers),
         "publisher_share": min(figures["publisher_share"] for figures in subscribers),
         "subscriber_share": min(received) * len(received) / sum(received),
-        # Of the stopped or slow one no steady rate can be asked where others keep up.
+        # A subscriber that is stopped or slow has no steady rate to judge where others keep up.
         "second_share": max(figures["second_share"] for figures in subscribers),
         **({"live_s": max(live)} if live else {}),
     }
 
 
 def show(outcomes: Sequence[CaseOutcome], out: TextIO) -> None:
-    """A table for each case: what was measured, and what was asked."""
+    """A table for each case: what was measured, and its bounds."""
     for outcome in outcomes:
         case, load = outcome.case, outcome.load
         print(

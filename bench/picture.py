@@ -1,4 +1,4 @@
-"""Draws sweeps: a panel for each figure, SPOT's curve and the others' in it.
+"""Draws sweeps: a panel for each figure, with the curves of SPOT and of the others.
 
 The picture is a Vega-Lite document, which vl-convert turns into an image without a browser.
 """
@@ -22,20 +22,20 @@ SHORT_SIZE = (
 )
 """How a size is written under an axis: 16, 64Ki, 1Mi, 100k."""
 SCALE = 1.5
-"""Pixels of a PNG for each of the document."""
+"""Pixels of a PNG for each pixel of the document."""
 
 
 def lacks() -> str | None:
-    """Why nothing can be drawn here; None when it can."""
+    """Why nothing can be drawn here. None when drawing works."""
     if util.find_spec("vl_convert") is None:
         return "vl-convert-python is not installed (pip install vl-convert-python)"
     return None
 
 
 def draw(outcomes: Sequence[SweepOutcome], machine: Mapping[str, Any], path: Path) -> None:
-    """Writes the picture: SVG where the path ends so, else PNG.
+    """Writes the picture: SVG if the path ends in .svg, else PNG.
 
-    Dots are the medians, the shade reaches from the least round to the greatest.
+    Dots are the medians. The shade reaches from the least round to the greatest.
     """
     import vl_convert
 

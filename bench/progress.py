@@ -1,4 +1,4 @@
-"""How far a run is: a bar where a person watches a terminal, lines elsewhere."""
+"""How far a run is: a bar if a person watches a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """A run of so many steps, shown on standard error. A context manager."""
+    """A run with a known number of steps, shown on standard error. A context manager."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
@@ -47,7 +47,7 @@ class Progress:
             self._bar.stop()
 
     def step(self, line: str) -> None:
-        """One step is done; the line says which."""
+        """One step is done. The line says which."""
         self._done += 1
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done, description=line)
@@ -55,14 +55,14 @@ class Progress:
             self.tell(f"[{self._done}/{self._steps}] {line}")
 
     def skip(self, steps: int, line: str) -> None:
-        """So many steps will not be done; the line says why."""
+        """This many steps will not be done. The line says why."""
         self._done += steps
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)
         self.tell(line)
 
     def tell(self, line: str) -> None:
-        """Something that must not scroll by unseen."""
+        """Prints something that must not scroll by unseen."""
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False)
         else:

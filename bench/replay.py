@@ -1,4 +1,4 @@
-"""``python -m bench replay``: what others notice while one subscriber has 100 MB replayed."""
+"""``python -m bench replay``: how a replay of 100 MB to one subscriber affects the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIB = 1 << 20
 P99_RATIO_MAX = 2.0
 LIVE_HZ = 1_000.0
 QUIET_S = 5.0
-"""Seconds of live traffic before the replay begins, with which it is compared."""
+"""Seconds of live traffic before the replay begins. The replay is compared with them."""
 BULK = "bulk"
 LIVE = "live"
 PHASE = "phase"
@@ -32,7 +32,7 @@ QUICK = Load(messages=20_000, payload_bytes=1_024)
 
 
 def host(stage: Stage) -> None:
-    """Holds the bulk in its replay buffer, and publishes the time at a rate until told to end."""
+    """Holds the bulk in its replay buffer. Publishes the time at a rate until it is told to end."""
     load = stage.load
     held = 2 * load.messages * load.payload_bytes
     with quiet(history_total_bytes=2 * held) as node:
@@ -92,7 +92,7 @@ def listener(stage: Stage) -> None:
 
 
 def late_comer(stage: Stage) -> None:
-    """Subscribes once the live traffic has flowed for a while, and takes the whole replay."""
+    """Subscribes once the live traffic has flowed for a while, and receives the whole replay."""
     load = stage.load
     with quiet() as node:
         node.topic_create(PHASE)
@@ -120,7 +120,7 @@ def _p99(values: Sequence[float]) -> float:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Plays the rounds, prints and writes them; returns the exit code."""
+    """Plays the rounds, prints and writes them. Returns the exit code."""
     made = parser(
         "replay", "Latency on a link while another one's subscriber gets a replay.", {}, "NAME"
     )

@@ -1,4 +1,4 @@
-"""What the rounds showed, as a table for people and as JSON for programs."""
+"""The results of the rounds, as a table for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEADER = ("row", "figure", "median of each", "ratio", "least - greatest", "goal"
 
 
 def print_report(outcomes: Sequence[Outcome], machine: Mapping[str, Any], out: TextIO) -> None:
-    """The table, what stands behind its rows, every run's figure, and the machine."""
+    """Prints the table, the load of each row, every run's figure, and the machine."""
     print_table(HEADER, [cells for outcome in outcomes for cells in _table_cells(outcome)], out)
     for outcome in outcomes:
         print(f"\n{outcome.row.name}: {outcome.row.what}; against {outcome.row.against}", file=out)
@@ -37,7 +37,7 @@ def print_report(outcomes: Sequence[Outcome], machine: Mapping[str, Any], out: T
 
 
 def row_json(outcome: Outcome) -> dict[str, Any]:
-    """A row. Rates are messages a second, times seconds; rounds in order of playing."""
+    """A row as JSON. Rates are messages a second, times seconds. Rounds are in order of playing."""
     load = outcome.load
     return {
         "name": outcome.row.name,
@@ -80,7 +80,7 @@ def _table_cells(outcome: Outcome) -> list[tuple[str, ...]]:
 
 
 def goal_of(line: Line) -> str:
-    """What is asked of the line's median ratio; empty when nothing is."""
+    """The goal for the line's median ratio. Empty when there is none."""
     if line.at_least is not None:
         return f"at least {line.at_least:g}"
     if line.at_most is not None:
@@ -95,7 +95,7 @@ def _verdict(ratio: Ratio) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that count."""
+    """The number with three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -117,7 +117,7 @@ def _ratio_json(ratio: Ratio) -> dict[str, Any]:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO) -> None:
-    """A table; a plain one where rich is not installed."""
+    """A table. It is a plain one where rich is not installed."""
     if util.find_spec("rich") is None:
         _print_plain_table(header, rows, out)
         return
@@ -129,7 +129,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], out: TextI
     table = Table(*map(escape, header), box=SIMPLE)
     for cells in rows:
         table.add_row(*map(escape, cells))
-    # Of a pipe rich knows no width, and would break the cells at 80 columns.
+    # rich knows no width of a pipe, and would break the cells at 80 columns.
     Console(file=out, width=None if out.isatty() else 140).print(table)
 
 

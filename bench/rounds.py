@@ -1,4 +1,4 @@
-"""Plays a row: round after round, each contestant in fresh processes, in turning order."""
+"""Plays a row round after round. Each contestant runs in fresh processes, and the order rotates."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Failed(Exception):
 
 
 def order(contestants: Sequence[Contestant], round_index: int) -> list[Contestant]:
-    """Who plays when: each round begins with the next one, so that nobody is always first."""
+    """The order of each round. It begins with the next contestant, so that none is always first."""
     first = round_index % len(contestants)
     return [*contestants[first:], *contestants[:first]]
 
 
 def play_row(row: Row, load: Load, rounds: int, progress: Progress) -> Outcome:
-    """Plays ``rounds`` times the row's scale. A failure ends the row and is its outcome."""
+    """Plays ``rounds`` times the row's scale. A failure ends the row and becomes its outcome."""
     total = rounds * row.rounds_scale
     lacking = row.not_measured
     if lacking is not None:
@@ -80,7 +80,7 @@ def _processes(contestant: Contestant, load: Load) -> Iterator[list[Connection]]
             process = _spawning.Process(target=play, args=(role, load, theirs), daemon=True)
             process.start()
             processes.append(process)
-            theirs.close()  # so that a process that dies is seen as the end of its pipe
+            theirs.close()  # so that a process that dies ends its pipe
         yield pipes
     finally:
         for process in processes:
@@ -93,7 +93,7 @@ def _processes(contestant: Contestant, load: Load) -> Iterator[list[Connection]]
 def _gather(
     contestant: Contestant, pipes: Sequence[Connection], step: str, deadline: float
 ) -> list[Any]:
-    """One report from each role, in the order of roles. The first failure raises at once."""
+    """One report from each role, in the order of roles. Raises at the first failure."""
     reports: dict[int, Any] = {}
     while len(reports) < len(pipes):
         missing = [index for index in range(len(pipes)) if index not in reports]
@@ -116,7 +116,7 @@ def _gather(
 
 
 def _in_short(row: Row, figures: dict[str, Figures]) -> str:
-    """As a line: SPOT rate 1.61 million/s, raw rate 1.02 million/s."""
+    """One line, such as: SPOT rate 1.61 million/s, raw rate 1.02 million/s."""
     return ", ".join(
         f"{name} {line.figure} {values[line.figure] * line.scale:.3g} {line.unit}"
         for line in row.figures

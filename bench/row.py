@@ -1,4 +1,4 @@
-"""What a benchmark is made of: a row of contestants, their load, the figures compared."""
+"""The parts of a benchmark: a row of contestants, their load, the figures compared."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ Figures = Mapping[str, float]
 
 
 def merged(reports: Sequence[Figures]) -> Figures:
-    """What all roles reported, as one."""
+    """The reports of all roles, merged into one."""
     return {name: value for figures in reports for name, value in figures.items()}
 
 
 def delivered(reports: Sequence[Figures]) -> Figures:
     """The rate of all receivers together, in deliveries a second, and what the others reported.
 
-    Each receiver reports ``msgs``, and when (``time.perf_counter``, one clock for all processes)
-    it ``began`` and ``ended`` to receive them.
+    Each receiver reports ``msgs``, and when it ``began`` and ``ended`` to receive them, by
+    ``time.perf_counter``, which is one clock for all processes.
     """
     receivers = [figures for figures in reports if "msgs" in figures]
     others = merged([figures for figures in reports if "msgs" not in figures])
@@ -49,7 +49,7 @@ def delivered(reports: Sequence[Figures]) -> Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What every contestant of a row has to carry."""
+    """The load that every contestant of a row carries."""
 
     messages: int
     """Messages one way, or round trips."""
@@ -57,19 +57,19 @@ class Load:
     hwm: int = 100_000
     """High-water mark, in messages, of each queue on both sides."""
     batch: int = 1_000
-    """Messages a call (batched calls), or sent before they are received (one thread)."""
+    """Messages in each call (batched calls), or sent before they are received (one thread)."""
     subscribers: int = 1
     topics: int = 1
     patterns: int = 0
     """Subscriptions to patterns that match nothing."""
     rate_hz: float = 0.0
-    """Messages a second that are offered. 0: as many as the publisher can."""
+    """Messages offered in a second. 0: as many as the publisher can."""
     seconds: float = 0.0
-    """How long a load lasts that is not counted in messages."""
+    """Seconds that a load lasts which is not counted in messages."""
     taken_hz: float = 0.0
     """Messages a second that a slow subscriber takes."""
     stopped_s: float = 0.0
-    """How long a subscriber is stopped."""
+    """Seconds that a subscriber is stopped."""
 
 
 def whole(load: Load) -> Load:
@@ -79,16 +79,16 @@ def whole(load: Load) -> Load:
 
 @dataclass(frozen=True)
 class Contestant:
-    """Someone to measure. Each role is a module's function and runs in a process of its own."""
+    """A contestant to measure. Each role is a module's function and runs in its own process."""
 
     name: str
     roles: tuple[Callable[[Stage], None], ...]
     sum_up: Callable[[Sequence[Figures]], Figures] = merged
-    """Makes the figures of a round out of what the roles reported, in the order of roles."""
+    """Makes the figures of a round from the reports of the roles, in the order of roles."""
     carries: Callable[[Load], Load] = whole
-    """What of the row's load: a slower one gets fewer messages, so that its rounds last as long."""
+    """Share of the row's load. A slower contestant gets fewer messages, to last as long."""
     needs: tuple[Need, ...] = ()
-    """What must be installed."""
+    """What must be installed for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,15 +98,15 @@ class Line:
     figure: str
     unit: str
     scale: float = 1.0
-    """What a figure is multiplied with to be shown in ``unit``."""
+    """The factor that turns a figure into ``unit``."""
     subject: str = "SPOT"
     against: str = "raw"
     at_least: float | None = None
     at_most: float | None = None
-    """Goals for the median ratio. None: none is set."""
+    """Goals for the median ratio. None: no goal."""
     guard: float | None = None
-    """What ``--quick`` asks for instead of the goal: with room for a noisy machine and few rounds,
-    so that it fails for a regression, not for a neighbour. None: nothing."""
+    """The goal for ``--quick`` instead. It has room for a noisy machine and few rounds, so that it
+    fails for a regression, not for a busy neighbour. None: no goal."""
 
     @property
     def guarded(self) -> Line:
@@ -127,9 +127,9 @@ class Row:
     load: Load
     lines: tuple[Line, ...]
     quick: Load | None = None
-    """The load of ``--quick``. None: the row is not part of it."""
+    """The load for ``--quick``. None: the row is not part of it."""
     rounds_scale: int = 1
-    """Rounds for each round asked for: more where a figure needs many short ones (p99)."""
+    """Rounds to play for each round asked for. A figure such as p99 needs many short ones."""
 
     @property
     def figures(self) -> tuple[Line, ...]:
@@ -138,14 +138,14 @@ class Row:
 
     @property
     def not_measured(self) -> str | None:
-        """What is missing for the row to be played, and how to get it."""
+        """What is missing on this machine to play the row, and how to get it."""
         needs = [need for contestant in self.contestants for need in contestant.needs]
         return missing(needs)
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """What the rounds say of one line: medians of both sides, and the ratio within each round."""
+    """The result of one line: medians of both sides, and the ratio within each round."""
 
     line: Line
     subject: float
@@ -170,14 +170,14 @@ class Outcome:
     row: Row
     load: Load
     rounds: tuple[Mapping[str, Figures], ...]
-    """In the order of playing, within a round too."""
+    """In the order of playing, also within a round."""
     failure: str | None = None
     not_measured: str | None = None
-    """Why it was not played at all."""
+    """Why the row was not played at all."""
 
     @property
     def ratios(self) -> tuple[Ratio, ...]:
-        """One for each line; none when the row failed or was not played."""
+        """One ratio for each line. None when the row failed or was not played."""
         if self.failure is not None or self.not_measured is not None:
             return ()
         return tuple(compare(line, self.rounds) for line in self.row.lines)

@@ -1,4 +1,4 @@
-"""The rows: what is compared with what, under which load, and what is expected."""
+"""The rows: what is compared with what, under which load, and with which goal."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ SUBSCRIBERS = 16
 def one_way(
     name: str, *roles: Role, fewer: int = 1, hwm: int | None = None, needs: tuple[Need, ...] = ()
 ) -> Contestant:
-    """A contestant whose receivers' rate is measured. ``fewer``: it carries one message of so
-    many; ``hwm``: it has high-water marks of its own."""
+    """A contestant whose receivers' rate is measured. ``fewer``: it carries only one of this many
+    messages; ``hwm``: it has high-water marks of its own."""
 
     def carries(load: Load) -> Load:
         return replace(load, messages=load.messages // fewer, hwm=load.hwm if hwm is None else hwm)
@@ -43,7 +43,7 @@ def one_way(
 
 
 def fan_out(contestant: Contestant, subscribers: int) -> Contestant:
-    """A publisher and a subscriber, with so many of the latter."""
+    """A publisher and the given number of subscribers."""
     publisher, subscriber = contestant.roles
     return replace(contestant, roles=(publisher, *[subscriber] * subscribers))
 
@@ -207,7 +207,7 @@ ROWS = (
             one_way("SPOT", spot_local.one_thread),
             one_way("raw", raw_inproc.one_thread),
         ),
-        # 100: where raw pyzmq is fastest. 1 costs it half its rate, 10,000 the cache.
+        # 100 is where raw pyzmq is fastest. 1 halves its rate, and 10,000 does not fit the cache.
         load=Load(messages=300_000, batch=100),
         quick=Load(messages=100_000, batch=100),
         lines=(_rate(1.2, guard=0.4),),

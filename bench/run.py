@@ -1,4 +1,4 @@
-"""What all the commands of the benchmark have in common: options, the document, the exit code."""
+"""The parts that all commands of the benchmark share: options, the document, the exit code."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bench.machine import machine
 __all__ = ["VERSION", "Run", "parser", "positive"]
 
 VERSION = 1
-"""The version of the JSON document: it changes when a field changes its meaning."""
+"""The version of the JSON document. It changes when the meaning of a field changes."""
 
 
 def parser(name: str, description: str, names: Mapping[str, str], word: str) -> Any:
-    """A command's parser, with the options that all have, and a positional choice of ``names``."""
+    """The parser of a command, with the common options and a positional choice of ``names``."""
     made = argparse.ArgumentParser(
         prog=f"python -m bench {name}".rstrip(),
         description=description,
@@ -29,7 +29,7 @@ def parser(name: str, description: str, names: Mapping[str, str], word: str) -> 
     )
     made.add_argument("names", nargs="*", metavar=word, help=f"{word.lower()}s (default: all)")
     made.add_argument(
-        "--quick", action="store_true", help="less of everything, and guards with room, for CI"
+        "--quick", action="store_true", help="a smaller load and goals with room, for CI"
     )
     made.add_argument(
         "--assert",
@@ -49,7 +49,7 @@ def parser(name: str, description: str, names: Mapping[str, str], word: str) -> 
 
 
 def positive(text: str) -> int:
-    """An argument that is a whole number from 1."""
+    """An argument that is a whole number of at least 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not at least 1")
@@ -58,7 +58,7 @@ def positive(text: str) -> int:
 
 @dataclass
 class Run:
-    """One run of a command: what it was measured on, and what it found."""
+    """One run of a command: the machine that it ran on, and its results."""
 
     command: str
     arguments: argparse.Namespace
@@ -67,16 +67,16 @@ class Run:
 
     @property
     def stem(self) -> Path:
-        """The path of this run's files, less what the name ends with."""
+        """The path of this run's files, without the end of the name."""
         results: Path = self.arguments.results
         return results / f"{self.started.replace(':', '-')}-{self.command}"
 
     def conclude(
         self, found: Mapping[str, Any], failed: Sequence[str], short: Sequence[str]
     ) -> int:
-        """Writes the run, complains, and returns the exit code.
+        """Writes the run, prints what went wrong, and returns the exit code.
 
-        What failed always counts; what fell short of a goal only with ``--assert``.
+        A failure always counts. A missed goal counts only with ``--assert``.
         """
         document = {
             "version": VERSION,

@@ -19,7 +19,7 @@ UNLIMITED = 1 << 60
 
 
 class Star:
-    """A host that so many peers have dialled. Nothing is on its way when it is made."""
+    """A host that this many peers have dialled. No frame is under way when it is made."""
 
     def __init__(self, peers: int) -> None:
         tokens = count(1)
@@ -44,7 +44,7 @@ class Star:
         self.run_dry()
 
     def run_dry(self) -> None:
-        """Delivers all that is on its way, to and fro."""
+        """Delivers all frames that are under way, in both directions."""
         for _ in range(STEPS_MAX):
             moved = False
             for name, peer in self.peers.items():
@@ -59,10 +59,10 @@ class Star:
         raise AssertionError("frames go to and fro for ever")
 
     def arrive(self, name: bytes, frame: Frame) -> None:
-        """A frame of the host comes to the peer at that connection."""
+        """A frame of the host arrives at the peer with that connection."""
         self.peers[name].frame(self._conns[name], frame, NOW)
 
     def give_credit(self) -> None:
-        """The host may send for ever: what it sends is measured, not what becomes of it."""
+        """Gives the host endless credit, as only what it sends is measured."""
         for link in self.host.links.by_node.values():
             link.data.limit_msgs = link.data.limit_bytes = UNLIMITED

@@ -23,14 +23,14 @@ class Curve:
 
     figure: str
     label: str
-    """What the axis says, with its unit."""
+    """The text of the axis, with its unit."""
     scale: float = 1.0
-    """What a figure is multiplied with to be shown in that unit."""
+    """The factor that turns a figure into that unit."""
     order_at_most: float | None = None
     """How fast SPOT's figure may grow: 0 not at all, 1 linearly, 2 as the square of the size.
     None: not judged."""
     is_drawn: bool = True
-    """Whether it has a panel in the picture."""
+    """Whether the figure has a panel in the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,10 @@ class Sweep:
     name: str
     what: str
     size: str
-    """What grows, as the axis says it."""
+    """What grows, as the axis names it."""
     sizes: tuple[int, ...]
     quick: tuple[int, ...]
-    """The sizes of ``--quick``."""
+    """The sizes for ``--quick``."""
     contestants: Callable[[int], tuple[Contestant, ...]]
     load: Callable[[int], Load]
     curves: tuple[Curve, ...]
@@ -51,7 +51,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """What was measured: figures by round, size and contestant; and what failed."""
+    """What was measured, as figures by round, size and contestant, and what failed."""
 
     sweep: Sweep
     sizes: tuple[int, ...]
@@ -77,20 +77,20 @@ class SweepOutcome:
         return found
 
     def order(self, name: str, curve: Curve) -> float | None:
-        """How fast the contestant's figure grows; None where that can't be told."""
+        """How fast the contestant's figure grows. None if that is unknown."""
         return order_of_growth(self.points(name, curve))
 
     def is_good(self, curve: Curve) -> bool:
-        """Whether SPOT's figure grows no faster than it may."""
+        """Whether SPOT's figure keeps its limit of growth."""
         found = self.order("SPOT", curve)
         return curve.order_at_most is None or (found is not None and found <= curve.order_at_most)
 
 
 def order_of_growth(points: Sequence[tuple[int, float]]) -> float | None:
-    """The exponent k of size**k that fits the upper half of the sizes best, at least three.
+    """The exponent k of size**k that best fits the upper half of the sizes, at least three of them.
 
-    What is the same at every size hides the growth of small ones: the upper half tells. None with
-    fewer than three sizes and figures above zero.
+    A cost that is the same at every size hides the growth at small sizes, so only the upper half
+    counts. None with fewer than three sizes and figures above zero.
     """
     upper = list(points)[-max(3, (len(points) + 1) // 2) :]
     if len(upper) < 3 or any(value <= 0 for _, value in upper):
@@ -103,7 +103,7 @@ def order_of_growth(points: Sequence[tuple[int, float]]) -> float | None:
 def play_sweep(
     sweep: Sweep, sizes: tuple[int, ...], rounds: int, progress: Progress
 ) -> SweepOutcome:
-    """Plays all sizes in each round. What fails is left out, and told in the outcome."""
+    """Plays all sizes in each round. A size that fails is left out, and named in the outcome."""
     played: list[dict[int, dict[str, Figures]]] = []
     failures: list[str] = []
     for index in range(rounds):

@@ -18,9 +18,9 @@ MIB = 1 << 20
 LINEAR = 1.2
 """Linear, with room for what a noisy machine adds at the largest size."""
 FLAT = 0.3
-"""The same at every size, with such room."""
+"""The same at every size, with room for noise."""
 SQUARE = 2.3
-"""As the number of links of a mesh."""
+"""Like the number of links in a mesh."""
 
 SIZE_MESSAGES = 200_000
 SIZE_BYTES = 128 * MIB
@@ -29,7 +29,7 @@ DELIVERIES = 320_000
 
 
 def _cost(reports: Sequence[Figures]) -> Figures:
-    """The rate turned into the time that a message takes."""
+    """Turns the rate into the time for one message."""
     figures = delivered(reports)
     return {**figures, "message_s": 1 / figures["rate"]}
 
@@ -121,8 +121,8 @@ TOPIC_RATE = Sweep(
         _costing(one_way("raw", raw.topics_publisher, raw.topics_subscriber)),
     ),
     load=lambda size: Load(messages=max(50_000, 2 * size), topics=size),
-    # Not judged: a message costs more the fewer messages of its topic share a flush with it. Many
-    # topics share a batch, but the cost does not follow one power of the number of topics: in
+    # Not judged: the fewer messages of its topic share a flush with a message, the more it costs.
+    # Many topics share a batch, but the cost does not follow one power of the number of topics: in
     # a run at a load of 20 on two cores, 4 to 5 us up to 100 topics, 10 at 1,000, 19 at 10,000.
     curves=(Curve(figure="message_s", label="time [us/message]", scale=1e6),),
 )
@@ -196,7 +196,7 @@ LINKS = Sweep(
 SWEEPS = (SIZE, LATENCY, FAN_OUT, TOPICS, TOPIC_RATE, PATTERNS, MATCHING, MESH, LINKS)
 
 GROWTH = (FAN_OUT, TOPICS, TOPIC_RATE, PATTERNS, MATCHING, MESH, LINKS)
-"""What ``growth`` plays: how time and memory grow."""
+"""The sweeps that ``growth`` plays: how time and memory grow."""
 
 PICTURE = (SIZE, LATENCY, FAN_OUT, TOPICS, MESH)
-"""What ``--picture`` draws beside the rows."""
+"""The sweeps that ``--picture`` draws beside the rows."""

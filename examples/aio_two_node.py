@@ -2,7 +2,7 @@
 
     python examples/aio_two_node.py --messages 5
 
-The calls are those of spot.Spot; those that may wait are awaited.
+The calls are those of spot.Spot. Calls that may wait are awaited.
 """
 
 import argparse

@@ -4,8 +4,8 @@
     python examples/failover.py backup
     python examples/failover.py client          # then stop whichever host it follows
 
-Both hosts have the same topic and know nothing of each other; the client names the host it wants
-with `topic_route`. The subscription stays: a new route is all that it takes.
+Both hosts have the same topic and do not know each other. The client names the host it wants with
+`topic_route`. The subscription stays: a new route is all that it takes.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""A hub with spokes, the hub passing messages on by hand.
+"""A hub with spokes, where the hub's program passes messages on.
 
     python examples/hub_spoke.py hub            # each in a terminal of its own, in any order
     python examples/hub_spoke.py spoke 1
     python examples/hub_spoke.py spoke 2
     python examples/hub_spoke.py spoke 3
 
-Only the hub binds a port. The spokes dial it and know nothing of one another: the hub subscribes
-to the topics of all spokes by a pattern, and publishes what it receives to a topic of its own.
+Only the hub binds a port. The spokes dial it and do not know one another. The hub subscribes to the
+topics of all spokes by a pattern, and publishes what it receives to its own topic.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-r"""A node as one would deploy it: settings of the environment, logs, metrics, health, a clean end.
+r"""A node for production: settings from the environment, logs, metrics, health, a clean end.
 
     SPOT_NODE_ID=a SPOT_BIND=tcp://*:5555 SPOT_CLUSTER=tcp://127.0.0.1:5556 \
     SPOT_TOPICS=a:status SPOT_SUBSCRIBE='*:status' python examples/production.py
 
-and the same with b, and the ports exchanged, in a second terminal. Without any of it the node runs
-alone. SIGTERM and Ctrl-C end it: what was accepted is delivered, and the peers are told.
+Run the same with b, and with the ports exchanged, in a second terminal. Without any settings the
+node runs alone. SIGTERM and Ctrl-C end it: accepted messages are delivered, and the peers are told.
 """
 
 import argparse
@@ -21,7 +21,7 @@ log = logging.getLogger("production")
 
 
 def settings() -> Config:
-    """What SPOT_* say, and a topic to work with where they name none."""
+    """The settings of SPOT_*. Where they name no topics, there is one to work with."""
     config = Config.from_env()
     if not config.topics:
         config = config.with_settings(topics=("demo:status",), subscribe=("*:status",))
@@ -29,7 +29,7 @@ def settings() -> Config:
 
 
 def log_events(node: Spot) -> None:
-    """Links, hosts and topics as they come and go. Ends when the node is closed."""
+    """Logs links, hosts and topics as they come and go. Ends when the node is closed."""
     for event in node.events():
         log.info(
             "event %s node=%s endpoint=%s reason=%s",
@@ -53,7 +53,7 @@ def publish_status(node: Spot, number: int) -> None:
 
 
 def receive_until(node: Spot, deadline: float) -> None:
-    """Handles what comes until the deadline (time.monotonic)."""
+    """Handles messages that come until the deadline (time.monotonic)."""
     while (left := deadline - time.monotonic()) > 0:
         try:
             message = node.recv(timeout=left)

@@ -2,7 +2,7 @@
 
     python examples/single_node.py --messages 3
 
-Nothing goes over a network: messages to one's own subscriptions stay in the process.
+Nothing is sent over a network: messages to the node's own subscriptions stay in the process.
 """
 
 import argparse

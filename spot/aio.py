@@ -23,6 +23,7 @@ from spot.config import Config
 from spot.errors import Closed
 from spot.message import Event, Message, Metrics, Peer, View
 from spot.timeout import SEND_TIMEOUT, Timeout, check_timeout, deadline
+from spot.transport.limits import too_many_threads
 
 __all__ = ["Spot"]
 
@@ -38,8 +39,8 @@ class Spot:
     in a forked child, every call raises Closed. ``fileno`` is missing: the event loop uses it.
 
     A call may be cancelled, by ``asyncio.timeout`` for example. It has ended when it raises
-    CancelledError, and does nothing more. Each call says what it has done by then. A task that is
-    cancelled before it begins to run does nothing.
+    CancelledError, and does nothing more. The description of each call says what has been done by
+    then. A task that is cancelled before it begins to run does nothing.
 
     The constructor binds endpoints, adds peers, and makes topics and subscriptions, as that of
     spot.Spot does. A node is an asynchronous context manager, whose end closes it.
@@ -51,6 +52,8 @@ class Spot:
     Raises:
         InvalidArgument: A setting is not valid.
         AddressInUse: Another socket listens on an endpoint of ``bind``.
+        TooManyOpenFiles: The process may not open the descriptors that the node needs.
+        TooManyThreads: The process can't start the threads that the node needs.
         TypeError: A keyword is no setting, or ``config`` is no Config.
     """
 
@@ -125,6 +128,7 @@ class Spot:
             AddressInUse: Another socket listens there.
             EndpointExists: This node listens there already.
             InvalidArgument: The endpoint is not valid, or this machine does not have its address.
+            TooManyOpenFiles: The process may open no more descriptors.
         """
         return await _in_thread(self._node, self._node.bind, endpoint)
 
@@ -178,9 +182,9 @@ class Spot:
         The host need not have the topic yet. Naming the same host again changes nothing. After an
         error nothing of the route stays registered.
 
-        When the host is lost, the next of ``backups`` that is up and has the topic takes over
-        without a call; the first host follows the last backup. It serves for as long as it is up.
-        An event ``"route"`` says so, and messages name their host. ``recv`` raises HostUnreachable
+        When the host is lost, the next of ``backups`` that is up and has the topic takes over by
+        itself. After the last backup comes the first host. It serves for as long as it is up. An
+        event ``"route"`` says so, and messages name their host. ``recv`` raises HostUnreachable
         only when no host is left.
 
         A call that is cancelled has registered nothing, unless it was done at that moment.
@@ -245,9 +249,9 @@ class Spot:
     async def subscribe(self, topic: str, *, last: int = 0) -> None:
         """Subscribes to a topic, wherever it lives. A second time changes nothing.
 
-        Returns when the topic's host has confirmed the subscription, if it is up; for a topic that
-        is not known yet, when all peers that are up have confirmed. It waits no longer than
-        ``sync_timeout``; then the subscription comes into force by itself.
+        Returns when the topic's host has confirmed the subscription, if the host is up. If the
+        topic is not known yet, returns when all peers that are up have confirmed. It waits no
+        longer than ``sync_timeout``; then the subscription comes into force by itself.
 
         A topic that no node has announced yet is received from its first message on, as far as the
         host's replay buffer holds it.
@@ -258,8 +262,8 @@ class Spot:
         Args:
             topic: The name of the topic.
             last: How many of the newest messages to replay first, at most: as many as the host's
-                replay buffer holds. Default 0: none. If the topic is not known yet, ``last`` holds
-                for the peers whose topics are not known yet.
+                replay buffer holds. Default 0: none. If the topic is not known yet, ``last``
+                applies to the peers that have not announced their topics yet.
 
         Raises:
             TopicNotFound: The topic is not known, and this node has no peers that could host it.
@@ -608,12 +612,13 @@ class Spot:
             timeout: Seconds to wait. Default 1. None: as long as it takes. 0: don't wait.
 
         Returns:
-            The topics of each peer, with those that it relays, by its endpoint as it was added; by
-            its node id, if the peer has dialled this node without being added.
+            The topics of each peer, including those that it relays. A key is the peer's endpoint as
+            it was added, or its node id if it dialled this node without being added.
 
         Raises:
             TimedOut: A peer had not answered when ``timeout`` was over. ``answers`` holds the
-                topics of those that had, and ``missing`` the others. The node goes on trying.
+                topics of the peers that answered, and ``missing`` names the other peers. The node
+                goes on trying.
             InvalidArgument: ``timeout`` is negative or not a number.
         """
         return await _in_thread(self._node, self._node.cluster_sync, timeout)
@@ -749,7 +754,10 @@ def _start_thread(call: Callable[[], Result], *, daemon: bool = True) -> asyncio
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(how, done, outcome)
 
-    threading.Thread(target=work, name="spot-call", daemon=daemon).start()
+    try:
+        threading.Thread(target=work, name="spot-call", daemon=daemon).start()
+    except RuntimeError as error:
+        raise too_many_threads("make the call") from error
     return done
 
 

@@ -126,7 +126,7 @@ class Config:
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Config:
         """Makes settings from the environment.
 
-        A variable that is empty counts as unset. One whose name is no setting is ignored.
+        A variable that is empty counts as unset. A variable that names no setting is ignored.
 
         Args:
             environ: The variables. None (the default): ``os.environ``.
@@ -224,10 +224,10 @@ def scalar_text(name: str, value: object, read: Callable[[str], object]) -> str:
 
 
 def join_list(name: str, items: Iterable[str]) -> str:
-    """The items with commas between them: ``split_list`` makes the same items of it.
+    """The items joined by commas. ``split_list`` turns the text into the same items again.
 
-    Raises InvalidArgument, which names the setting and the item, for one that would be read back as
-    another, as several, or as none.
+    Raises InvalidArgument, which names the setting and the item, for an item that would not be read
+    back as itself.
     """
     items = tuple(items)
     for item in items:
@@ -249,7 +249,7 @@ def join_list(name: str, items: Iterable[str]) -> str:
 
 
 def split_list(text: str) -> tuple[str, ...]:
-    """The items of a list as its variable has it."""
+    """The items of a list, from the text of its variable."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

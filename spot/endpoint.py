@@ -33,6 +33,16 @@ class Endpoint:
         """Whether the host is an IPv6 address."""
         return ":" in self.host
 
+    @property
+    def host_to_look_up(self) -> bytes | str:
+        """The host for ``socket.getaddrinfo``: as bytes, if it is ASCII.
+
+        For a str, Python loads the codec "idna" from a file at the first look-up. A process that
+        has no free descriptor can't. One that may not read the file any more, as it has given up
+        root or changed its root directory, fails in each later look-up, too.
+        """
+        return self.host.encode() if self.host.isascii() else self.host
+
 
 def parse_endpoint(text: object, *, setting: str = "endpoint", binding: bool = False) -> Endpoint:
     """Parses an endpoint.

@@ -14,6 +14,8 @@
     ├── NoQuorum            ENETUNREACH
     ├── QueueFull           EAGAIN
     ├── MessageTooLarge     EMSGSIZE
+    ├── TooManyOpenFiles    EMFILE
+    ├── TooManyThreads      EAGAIN
     ├── TimedOut            ETIMEDOUT     also a TimeoutError
     └── WouldDeadlock       EDEADLK
 
@@ -40,6 +42,8 @@ __all__ = [
     "QueueFull",
     "SpotError",
     "TimedOut",
+    "TooManyOpenFiles",
+    "TooManyThreads",
     "TopicExists",
     "TopicNotFound",
     "WouldDeadlock",
@@ -60,7 +64,9 @@ class SpotError(OSError):
     topics: tuple[str, ...]
     """The topics that are meant; the one topic, if there is one."""
     limit: int | None
-    """The limit that was reached: a number of messages, members or bytes, as the text says."""
+    """The limit that was reached: a number of messages, members, bytes or descriptors, as the text
+    says.
+    """
     reason: str | None
     """Why, in a few words that stay the same from version to version."""
 
@@ -191,6 +197,21 @@ class MessageTooLarge(SpotError):
     """The payload is larger than ``max_message_bytes``, which is ``limit``."""
 
     code = errno.EMSGSIZE
+
+
+class TooManyOpenFiles(SpotError):
+    """The process may open no more descriptors, or not as many as the call needs.
+
+    ``limit`` is the limit of the process. A node asks for a few more descriptors than it needs.
+    """
+
+    code = errno.EMFILE
+
+
+class TooManyThreads(SpotError):
+    """The process can't start the threads that a node needs."""
+
+    code = errno.EAGAIN
 
 
 class TimedOut(SpotError, TimeoutError):

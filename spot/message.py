@@ -1,4 +1,4 @@
-"""What the library hands out: messages, peers, metrics, views, events. All of it immutable."""
+"""The values that the library returns: messages, peers, metrics, views, events. All immutable."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Message(NamedTuple):
     """The number of the message in its topic and epoch, from 1."""
     missed: int | None
     """How many messages of this topic were lost just before this one. 0: none, also on the first
-    message of a subscription. None: nobody can know, because the host crashed and began a new
-    epoch."""
+    message of a subscription. None: nobody can know, because the last host of the topic was lost
+    without a goodbye, and this message is of another host or epoch."""
     node: str
     """The node id of the topic's host."""
     epoch: int
@@ -126,8 +126,8 @@ class Metrics:
     missed_msgs: int
     """Messages that this node's subscriptions are known to have lost."""
     missed_unknown: int
-    """Times that a host began a new epoch and nobody can know how many messages were lost: the next
-    message has ``missed`` None."""
+    """Times that another host or epoch followed the loss of a topic's host, and nobody can know how
+    many messages were lost: the next message has ``missed`` None."""
     dropped_msgs: int
     """Messages that a subscriber lacked and that the replay buffer of this host no longer held.
     Each counts once for each subscriber."""
@@ -172,8 +172,8 @@ class Metrics:
 class View:
     """Which nodes one node can reach, in its own judgement. Other nodes may judge otherwise.
 
-    A view holds no lock and elects nobody. Just after a partition, a node may believe for a moment
-    that it has a quorum while the other side has one already (docs/guarantees.md, *quorum*).
+    A view holds no lock and elects no leader. Just after a partition, a node may believe for a
+    moment that it has a quorum while the other side has one already (docs/guarantees.md, *quorum*).
     """
 
     version: int

@@ -50,6 +50,8 @@ class Spot(
     Raises:
         InvalidArgument: A setting is not valid.
         AddressInUse: Another socket listens on an endpoint of ``bind``.
+        TooManyOpenFiles: The process may not open the descriptors that the node needs.
+        TooManyThreads: The process can't start the threads that the node needs.
         TypeError: A keyword is no setting, or ``config`` is no Config.
     """
 

@@ -213,7 +213,7 @@ def test_module_imports_only_what_its_layer_may(module: str) -> None:
         ("spot.testbed.status", "def f() -> None:\n    from spot.core.link import Link"),
         ("spot.program.run", "from spot.testbed import Cluster"),
         ("spot.program.run", "from spot.names import check_word"),
-        ("spot.cli.status", "from spot.runtime.driver import Driver"),
+        ("spot.cli.status", "from spot.runtime.threads import Driver"),
         ("spot.core.link", "from spot.program.payload import counter_of"),
         ("spot.node", "from spot import cli"),
     ],
@@ -275,7 +275,7 @@ def test_every_module_of_the_library_has_a_layer() -> None:
         ("spot.core.link", "from spot.core.topics.registry import Registry"),
         ("spot.core.wire.codec", "from spot.core.link import Link"),
         ("spot.core.data.replay", "from spot.core.relay.fetch import Fetch"),
-        ("spot.core.node", "from spot.runtime.driver import Driver"),
+        ("spot.core.node", "from spot.runtime.threads import Driver"),
         ("spot.config", "if TYPE_CHECKING:\n    from spot.core.link import Link"),
     ],
 )

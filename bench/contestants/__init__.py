@@ -1,1 +1,1 @@
-"""Who takes part: what each contestant's processes do, a module a contestant."""
+"""The contestants: what the processes of each one do, one module for each contestant."""

@@ -1,4 +1,4 @@
-"""Servers that some clients need between them, started for one round."""
+"""Servers that some contestants need between their clients, started for one round."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _libc = ctypes.CDLL(None)
 
 
 def nats_server(stage: Stage) -> None:
-    """The role of nats-server: it may buffer for a subscriber what a round holds."""
+    """The role of nats-server. It may buffer all messages of a round for a subscriber."""
     with TemporaryDirectory(prefix="bench-nats-") as folder:
         config = Path(folder, "nats.conf")
         config.write_text('max_pending: 1GB\nmax_payload: 8MB\nwrite_deadline: "60s"\n')
@@ -32,7 +32,7 @@ def nats_server(stage: Stage) -> None:
 
 
 def redis_server(stage: Stage) -> None:
-    """The role of redis-server: nothing on disk, and no limit to what waits for a subscriber."""
+    """The role of redis-server. It writes nothing to disk, and limits no subscriber's buffer."""
     with TemporaryDirectory(prefix="bench-redis-") as folder:
         port = free_port()
         options = f"--bind 127.0.0.1 --port {port} --appendonly no --dir {folder}".split()

@@ -1,4 +1,4 @@
-"""What peers cost: a mesh of processes until it is up and then idle, and a node with many links."""
+"""The cost of peers: a mesh of processes, starting and then idle, and one node with many links."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ MESH_PATIENCE = 60.0
 
 
 def mesh_figures(reports: Sequence[Figures]) -> Figures:
-    """Of all nodes: until the last was up, CPU of all for that, memory of one, CPU when idle, links
-    that were lost by either end."""
+    """Figures of all nodes together: seconds until the last was up, CPU of all for that, memory of
+    one, CPU when idle, links that either end lost."""
     began = min(figures["began"] for figures in reports)
     return {
         "up_s": max(figures["up_at"] for figures in reports) - began,
@@ -42,7 +42,7 @@ def mesh_figures(reports: Sequence[Figures]) -> Figures:
 
 
 def spot_mesh_node(stage: Stage) -> None:
-    """One node of a mesh without topics: adds all that come before it, then idles."""
+    """One node of a mesh without topics. It adds all nodes that come before it, then idles."""
     before = private_bytes()
     with spot.quiet() as node:
         endpoint = node.bind("tcp://127.0.0.1:0")
@@ -56,7 +56,7 @@ def spot_mesh_node(stage: Stage) -> None:
 
 
 def raw_mesh_node(stage: Stage) -> None:
-    """The usual mesh of raw pyzmq: a publisher bound, a subscriber connected to all others."""
+    """The usual mesh of raw pyzmq: each node binds a publisher, and subscribes to all others."""
     before = private_bytes()
     with raw.context_of_role() as context:
         publisher = raw.xpub(context, stage.load)
@@ -82,7 +82,7 @@ def spot_hub(stage: Stage) -> None:
 
 
 def spot_spokes(stage: Stage) -> None:
-    """All its peers, in one process, as it is the hub that is measured."""
+    """All peers of the hub, in one process, as the hub is what is measured."""
     endpoint = stage.meet()[0]
     with ExitStack() as nodes:
         for _ in range(stage.load.subscribers):
@@ -92,7 +92,7 @@ def spot_spokes(stage: Stage) -> None:
 
 
 def raw_hub(stage: Stage) -> None:
-    """A bound publisher with so many subscribers."""
+    """A bound publisher with the load's number of subscribers."""
     before = private_bytes()
     with raw.context_of_role() as context:
         publisher = raw.xpub(context, stage.load)
@@ -103,7 +103,7 @@ def raw_hub(stage: Stage) -> None:
 
 
 def raw_spokes(stage: Stage) -> None:
-    """Its subscribers, each a socket, in one process."""
+    """The publisher's subscribers, each a socket, all in one process."""
     endpoint = stage.meet()[0]
     with raw.context_of_role() as context:
         count = stage.load.subscribers

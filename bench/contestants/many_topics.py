@@ -1,4 +1,4 @@
-"""What topics and patterns cost: the time until all are in force, and the memory they take."""
+"""The cost of topics and patterns: the time until all are in force, and the memory they take."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def spot_host(stage: Stage) -> None:
 
 
 def spot_listener(stage: Stage) -> None:
-    """Subscribes to each of them by its name."""
+    """Subscribes to each of the host's topics by its name."""
     names = tuple(topics(stage.load))
     endpoint = stage.meet()[0]
     before = private_bytes()
@@ -97,7 +97,7 @@ def spot_selective_subscriber(stage: Stage) -> None:
 
 
 def raw_selective_subscriber(stage: Stage) -> None:
-    """Raw pyzmq's, with prefixes that match nothing."""
+    """The subscriber of raw pyzmq, which also has prefixes that match nothing."""
     with raw.context_of_role() as context:
         socket = raw.sub(context, stage.load, raw.TOPIC)
         for index in range(stage.load.patterns):

@@ -1,7 +1,7 @@
 """nats-py through nats-server, both ends on uvloop.
 
-Its best fair set-up: a callback as receiver, no limit to what waits for it, and a large buffer
-before the socket, which the publisher's ``publish`` waits for when it is full.
+Its best fair set-up: a callback as receiver, no limit for what waits for the callback, and a large
+buffer before the socket. When the buffer is full, the publisher's ``publish`` waits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def publisher(stage: Stage) -> None:
 
 
 def subscriber(stage: Stage) -> None:
-    """Receives them, and reports when."""
+    """Receives the load's messages, and reports when it did."""
     _run(_subscribe(stage))
 
 
@@ -42,7 +42,7 @@ async def _publish(stage: Stage) -> None:
     publish = client.publish
     for payload in messages:
         await publish(TOPIC, payload)
-    # A flush may return before all is written: the loop has to go on until the others are done.
+    # A flush may return before all is written. So the loop runs until the other roles are done.
     await client.flush(PATIENCE)
     await asyncio.to_thread(stage.finish)
     await client.close()
@@ -73,7 +73,7 @@ async def _subscribe(stage: Stage) -> None:
     await client.flush(PATIENCE)  # the server knows of the subscription
     stage.ready()
     await asyncio.wait_for(complete, 6 * PATIENCE)
-    await client.flush(PATIENCE)  # what else was sent to us would come before the answer
+    await client.flush(PATIENCE)  # anything else that was sent to us comes before the answer
     if seen != stage.load.messages:
         raise Lost(f"{stage.load.messages} messages were sent, {seen} came")
     stage.finish({"msgs": seen - 1, "began": began, "ended": ended})
@@ -93,4 +93,4 @@ async def _connected(stage: Stage) -> Any:
 
 
 async def _ignore(error: Exception) -> None:
-    """A lost message shows in the count; the server's end after a round is no news."""
+    """Ignores errors: a lost message shows in the count, and the server ends after each round."""

@@ -1,7 +1,8 @@
-"""Publishers that offer ten times what is taken, and what becomes of it.
+"""Publishers that offer ten times what the subscribers take, and what becomes of the messages.
 
-Each message says when it was published and by whom. At the end every topic gets a last one, after
-the queues have drained; whoever has those has accounted for everything.
+Each message says when it was published and by which publisher. At the end, when the queues have
+drained, every topic gets a last message. A subscriber that has all last messages has accounted for
+everything.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ DRAIN_PATIENCE = 60.0
 STOP_AFTER = 2.0
 """Seconds of load before the subscriber is stopped."""
 WAIT = 0.02
-"""Seconds that a publish waits for a full queue, where it doesn't wait for ever: so short that a
-slow subscriber is set aside before it takes another part of its window."""
+"""Seconds that a publish waits for a full queue in the cases where it does not wait for ever. They
+are so few that a slow subscriber is set aside before it takes another part of its window."""
 
 
 def publisher(stage: Stage) -> None:
@@ -54,7 +55,7 @@ def patient_publisher(stage: Stage) -> None:
 
 
 def refusing_publisher(stage: Stage) -> None:
-    """Is refused what slow subscribers have no room for."""
+    """Gets an error from a publish for which a slow subscriber has no room."""
     _publish(stage, send_timeout=0.0, overflow="error")
 
 
@@ -89,7 +90,7 @@ def slow_host(stage: Stage) -> None:
 
 
 def publisher_of_host(stage: Stage) -> None:
-    """Publishes to a REMOTE topic what its host takes far too slowly."""
+    """Publishes to a REMOTE topic more than its host takes."""
     load = stage.load
     with quiet(sndhwm=load.hwm, rcvhwm=load.hwm, send_timeout=WAIT) as node:
         mine = node.bind("tcp://127.0.0.1:0")
@@ -156,7 +157,8 @@ def _stop(pid: int, seconds: float) -> None:
 
 
 def _offer(node: Spot, names: Sequence[str], rate_hz: float, load: Any, number: int) -> Figures:
-    """Publishes for the load's time, at a rate, to the topics in turn; what was accepted."""
+    """Publishes for the load's time, at a rate, to each topic in turn. Returns what was
+    accepted."""
     filling = bytes(load.payload_bytes - STAMP.size)
     publish, clock, pack = node.publish, time.perf_counter, STAMP.pack
     accepted = refused = 0
@@ -167,7 +169,7 @@ def _offer(node: Spot, names: Sequence[str], rate_hz: float, load: Any, number: 
         if due > now:
             time.sleep(due - now)
         elif now - due > 1.0:
-            began += now - due  # held up: the rate stands, the backlog doesn't
+            began += now - due  # after a delay the rate stays the same: the backlog is dropped
         try:
             publish(
                 names[(accepted + refused) % len(names)],
@@ -195,7 +197,7 @@ class _Account:
         self._live_at: float | None = None
 
     def take(self, rate_hz: float, seconds: float) -> None:
-        """Takes so many messages a second (0: all) for that time, then all up to the last."""
+        """Takes so many messages a second (0: all) for the load's time, then all up to the last."""
         clock = time.perf_counter
         began = last = clock()
         ends = began + seconds
@@ -244,7 +246,8 @@ class _Account:
 
     @property
     def figures(self) -> Figures:
-        """Totals; the least share that a topic, a publisher and a second got, 1 being even."""
+        """The totals, and the least share of a topic, a publisher and a second. An even share is
+        1."""
         found = {
             "received": self._received,
             "missed": self._missed,

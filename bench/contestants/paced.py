@@ -1,8 +1,8 @@
-"""Latency under an offered load: messages are due at fixed times, whatever became of the last.
+"""Latency under an offered load: messages are due at fixed times, even if the last one was late.
 
-A message says when it was due, not when it was sent: a publisher that is held up does not hide
-how late its messages are (what is known as coordinated omission). All processes of a machine
-share the clock.
+A message says when it was due, not when it was sent. So a publisher that is held up does not hide
+how late its messages are (an error known as coordinated omission). All processes of a machine share
+the clock.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def raw_publisher(stage: Stage) -> None:
 
 
 def raw_subscriber(stage: Stage) -> None:
-    """Raw pyzmq receives it."""
+    """Raw pyzmq receives the load."""
     with raw.context_of_role() as context:
         socket = raw.sub(context, stage.load, raw.TOPIC)
         socket.connect(stage.meet()[0])

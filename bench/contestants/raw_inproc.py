@@ -1,4 +1,4 @@
-"""Raw pyzmq, XPUB/SUB over inproc, one frame a message: what LOCAL topics are compared with."""
+"""Raw pyzmq, XPUB/SUB over inproc, one frame a message: the measure for LOCAL topics."""
 
 from __future__ import annotations
 

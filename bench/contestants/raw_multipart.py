@@ -1,4 +1,4 @@
-"""Raw pyzmq, XPUB/SUB, two frames a message by ``send_multipart``, as its guide shows it."""
+"""Raw pyzmq, XPUB/SUB, two frames a message by ``send_multipart``, as the ZeroMQ guide shows it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def publisher(stage: Stage) -> None:
 
 
 def subscriber(stage: Stage) -> None:
-    """Receives them by ``recv_multipart``, and reports when."""
+    """Receives the load's messages by ``recv_multipart``, and reports when it did."""
     due = numbers(stage.load.messages)
     with context_of_role() as context:
         socket = sub(context, stage.load, TOPIC)

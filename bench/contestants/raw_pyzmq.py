@@ -1,8 +1,8 @@
 """Raw pyzmq, XPUB/SUB, one frame a message, in its best fair set-up.
 
 One frame of topic, zero byte and payload is the fastest form (two frames halve the rate). With
-XPUB_NODROP a blocking send waits for a full queue, so that nothing is lost. The
-ready-made frames and the bound methods leave nothing but ``send`` and ``recv`` in the loops.
+XPUB_NODROP a blocking send waits for a full queue, so that nothing is lost. The frames are made
+before and the methods are bound before, so the loops hold only ``send`` and ``recv``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def publisher(stage: Stage) -> None:
 
 
 def subscriber(stage: Stage) -> None:
-    """Receives them, and reports when."""
+    """Receives the load's messages, and reports when it did."""
     with context_of_role() as context:
         socket = sub(context, stage.load, TOPIC)
         socket.connect(stage.meet()[0])
@@ -54,9 +54,9 @@ def topics_publisher(stage: Stage) -> None:
 
 
 def topics_subscriber(stage: Stage) -> None:
-    """Receives them by one subscription to a prefix, and checks their order.
+    """Receives the load's messages by one subscription to a prefix, and checks their order.
 
-    As an application that listens to many topics has to, it splits off the topic's name.
+    It splits off the topic's name, as an application that listens to many topics must.
     """
     load = stage.load
     names = {name.encode() for name in topics(load)}
@@ -122,7 +122,7 @@ def _receive_named(socket: Socket, names: set[bytes], due: list[bytes]) -> None:
 def _both_ways(
     context: Context, stage: Stage, wanted: bytes, other: int
 ) -> tuple[Callable[[bytes], object], Callable[[], bytes]]:
-    """A socket to send by and one to receive ``wanted`` by; returns their calls."""
+    """Makes a socket to send by and one to receive ``wanted`` by. Returns their calls."""
     sender, receiver = xpub(context, stage.load), sub(context, stage.load, wanted)
     receiver.connect(stage.meet(bound(sender))[other])
     await_subscribers(sender)

@@ -1,4 +1,4 @@
-"""The sockets of raw pyzmq: how they are made, meet, and are received from."""
+"""The sockets of raw pyzmq: how they are made, connect, and receive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TOPIC = b"bench\0"
 
 @contextmanager
 def context_of_role() -> Iterator[Context]:
-    """A context whose sockets are closed in the end, whether or not all was sent."""
+    """A context whose sockets are closed at the end, even if not everything was sent."""
     context = zmq.Context()
     try:
         yield context
@@ -42,7 +42,7 @@ def context_of_role() -> Iterator[Context]:
 
 
 def xpub(context: Context, load: Load) -> Socket:
-    """A publisher that waits for full queues, and is told of every subscription."""
+    """A publisher that waits for full queues and gets every subscription as a message."""
     socket = context.socket(zmq.XPUB)
     socket.setsockopt(zmq.SNDHWM, load.hwm)
     socket.setsockopt(zmq.XPUB_NODROP, 1)
@@ -54,7 +54,7 @@ def xpub(context: Context, load: Load) -> Socket:
 
 
 def sub(context: Context, load: Load, wanted: bytes) -> Socket:
-    """A subscriber to what begins with ``wanted``."""
+    """A subscriber to messages that begin with ``wanted``."""
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, load.hwm)
     # Subscriptions go out by this queue, and those that don't fit are dropped in silence.
@@ -65,20 +65,21 @@ def sub(context: Context, load: Load, wanted: bytes) -> Socket:
 
 
 def bound(socket: Socket) -> str:
-    """Binds to a free port; the endpoint."""
+    """Binds to a free port. Returns the endpoint."""
     socket.bind("tcp://127.0.0.1:*")
     return socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
 
 def await_subscribers(socket: Socket, count: int = 1) -> None:
-    """So many subscriptions are in force: what is sent from now on arrives there."""
+    """Returns when this many subscriptions are in force: later messages arrive there."""
     for _ in range(count):
         if not socket.recv().startswith(b"\1"):
             raise Lost("the first thing to reach an XPUB must be a subscription")
 
 
 def received(socket: Socket, due: Sequence[bytes]) -> Figures:
-    """Receives all that is due and nothing more; what came after the first, and when."""
+    """Receives the messages that are due, and no more. Returns how many after the first, and
+    when."""
     receive(socket, due[:1])
     rest = due[1:]
     began = time.perf_counter()
@@ -98,6 +99,6 @@ def receive(socket: Socket, due: Sequence[bytes]) -> None:
 
 
 def nothing_else(socket: Socket, count: int) -> None:
-    """Nothing came beyond the messages that were sent."""
+    """Checks that nothing came beyond the messages that were sent."""
     if socket.poll(0):
         raise Lost(f"more than the {count} messages that were sent: {socket.recv()[:80]!r}")

@@ -16,11 +16,11 @@ __all__ = ["publisher", "subscriber"]
 
 TOPIC = "bench"
 PIPELINE = 100
-"""Messages a pipeline."""
+"""Messages in one pipeline."""
 
 
 def publisher(stage: Stage) -> None:
-    """Publishes the load's messages, 100 a pipeline."""
+    """Publishes the load's messages, 100 in each pipeline."""
     batches = in_batches(payloads(stage.load), PIPELINE)
     with _connected(stage) as client:
         stage.ready()
@@ -33,7 +33,7 @@ def publisher(stage: Stage) -> None:
 
 
 def subscriber(stage: Stage) -> None:
-    """Receives them one by one, and reports when."""
+    """Receives the load's messages one by one, and reports when it did."""
     due = numbers(stage.load.messages)
     with _connected(stage) as client, client.pubsub() as listener:
         listener.subscribe(TOPIC)

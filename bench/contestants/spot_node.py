@@ -47,17 +47,17 @@ def publisher(stage: Stage) -> None:
 
 
 def subscriber(stage: Stage) -> None:
-    """Receives them one by one, and reports when."""
+    """Receives the load's messages one by one, and reports when it did."""
     _subscribe(stage, node_of_role(stage.load))
 
 
 def default_publisher(stage: Stage) -> None:
-    """The publisher, with the settings of one who sets nothing."""
+    """The publisher, with default settings."""
     _publish(stage, quiet())
 
 
 def default_subscriber(stage: Stage) -> None:
-    """The subscriber, likewise."""
+    """The subscriber, with default settings."""
     _subscribe(stage, quiet())
 
 
@@ -67,7 +67,7 @@ def forgetful_publisher(stage: Stage) -> None:
 
 
 def batch_publisher(stage: Stage) -> None:
-    """Publishes the load's messages, a batch a call."""
+    """Publishes the load's messages, one batch in each call."""
     batches = in_batches(payloads(stage.load), stage.load.batch)
     with node_of_role(stage.load) as node:
         meet_subscribers(node, stage)
@@ -79,7 +79,7 @@ def batch_publisher(stage: Stage) -> None:
 
 
 def batch_subscriber(stage: Stage) -> None:
-    """Receives them, up to a batch a call, and reports when."""
+    """Receives the load's messages, up to a batch in each call, and reports when it did."""
     count, batch = stage.load.messages, stage.load.batch
     with node_of_role(stage.load) as node:
         meet_publisher(node, stage)
@@ -113,7 +113,7 @@ def topics_publisher(stage: Stage) -> None:
 
 
 def topics_subscriber(stage: Stage) -> None:
-    """Receives them by one subscription to a pattern, and checks each topic's order."""
+    """Receives the load's messages by one pattern, and checks each topic's order."""
     load = stage.load
     last = dict.fromkeys(topics(load), 0)
     with node_of_role(load) as node:

@@ -1,7 +1,7 @@
-"""SPOT's nodes: how they are made, meet, and are received from.
+"""SPOT's nodes: how they are made, connect, and receive.
 
-The send timeout is None, as raw pyzmq's sends block: nobody is set aside, and so every message
-arrives. Settings of the environment don't count.
+The send timeout is None, as raw pyzmq's sends block: no subscriber is set aside, so every message
+arrives. Settings of the environment are ignored.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def node_of_role(load: Load, **settings: Any) -> Spot:
 
 
 def quiet(**settings: Any) -> Spot:
-    """A node with default settings, but these."""
-    # At the end of a round each side warns that the other one left: that is no news here.
+    """A node with default settings, except those that are given."""
+    # At the end of a round each side warns that the other one left. That is expected here.
     return Spot(Config(log_level="error", **settings))
 
 
@@ -59,7 +59,7 @@ def meet_publisher(node: Spot, stage: Stage) -> None:
 
 
 def received(node: Spot, count: int) -> Figures:
-    """Receives ``count`` messages and nothing more; what came after the first, and when."""
+    """Receives ``count`` messages and no more. Returns how many came after the first, and when."""
     receive(node, 0, 1)
     began = time.perf_counter()
     receive(node, 1, count - 1)
@@ -69,7 +69,7 @@ def received(node: Spot, count: int) -> Figures:
 
 
 def receive(node: Spot, seen: int, count: int) -> int:
-    """Receives the next ``count`` messages one by one, in order; how many it were in all."""
+    """Receives the next ``count`` messages one by one, in order. Returns how many came in all."""
     recv = node.recv
     for seq in range(seen + 1, seen + count + 1):
         message = recv(PATIENCE)
@@ -79,7 +79,7 @@ def receive(node: Spot, seen: int, count: int) -> int:
 
 
 def in_order(messages: Sequence[Message], seen: int) -> int:
-    """Checks a batch that follows ``seen`` messages; how many it were in all."""
+    """Checks a batch that follows ``seen`` messages. Returns how many came in all."""
     if not messages:
         raise wrong(seen + 1, None)
     seq = seen
@@ -91,7 +91,7 @@ def in_order(messages: Sequence[Message], seen: int) -> int:
 
 
 def nothing_else(node: Spot, count: int) -> None:
-    """Nothing came beyond the messages that were sent, and nothing was missed."""
+    """Checks that nothing came beyond the messages that were sent, and that none was missed."""
     more = node.recv(0)
     missed = node.metrics().missed_msgs
     if more is not None or missed:
@@ -99,7 +99,7 @@ def nothing_else(node: Spot, count: int) -> None:
 
 
 def wrong(seq: int, message: Message | None) -> Lost:
-    """The error to raise when something else came than was due."""
+    """The error to raise when a message came that was not due."""
     return Lost(f"message {seq} was due, {_short(message)} came in {PATIENCE:g} s")
 
 

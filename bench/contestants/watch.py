@@ -18,7 +18,7 @@ ANSWER_PATIENCE = 2.0
 
 
 class Watch:
-    """Looks every 0.1 s from a thread of its own. A context manager."""
+    """Looks every 0.1 s from its own thread. A context manager."""
 
     def __init__(self, node: Spot) -> None:
         self._node = node
@@ -45,8 +45,8 @@ class Watch:
 
     @property
     def figures(self) -> Figures:
-        """Growth of memory at its peak; the longest round trip of a heartbeat, and of a question
-        (``is_healthy``) over any link; links lost."""
+        """Growth of memory at its peak; the longest round trip of a heartbeat, and of an
+        ``is_healthy`` call, over any link; links lost."""
         return {
             "memory_bytes": self._peak,
             "rtt_s": self._rtt,

@@ -1,8 +1,8 @@
-"""eclipse-zenoh's Python client, peer to peer over TCP, no router between.
+"""eclipse-zenoh's Python client, peer to peer over TCP, without a router.
 
 Its best fair set-up: a declared publisher, reliable, that waits when it is congested (the default
-drops); a FIFO channel as deep as the others' high-water mark (1.3 times as fast as a callback);
-no scouting, as both know the other's address.
+drops); a FIFO channel as deep as the others' high-water mark (1.3 times as fast as a callback); no
+scouting, as both ends know each other's address.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def publisher(stage: Stage) -> None:
 
 
 def subscriber(stage: Stage) -> None:
-    """Receives them one by one, and reports when."""
+    """Receives the load's messages one by one, and reports when it did."""
     import zenoh
 
     due = numbers(stage.load.messages)

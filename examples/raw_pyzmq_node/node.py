@@ -1,13 +1,13 @@
-"""Raw pyzmq as a node of the testbed: what PUB/SUB by itself does when links break.
+"""Raw pyzmq as a node of the testbed: how plain PUB/SUB behaves when links break.
 
     spot scenario run two-node-reconnect --program 'python examples/raw_pyzmq_node/node.py'
 
-It knows nothing of SPOT: it publishes and receives over XPUB and XSUB, and speaks the contract of
+It does not use SPOT. It publishes and receives over XPUB and XSUB, and keeps the contract of
 docs/journal.md, which is all that the testbed asks of a node. Under a cut it loses messages and
-tells nobody, so its verdict is fail, with no-silent-gap among the reasons.
+tells nobody. So its verdict is fail, with no-silent-gap among the reasons.
 
-One connection serves both directions, as only one node of a pair dials: the one that was dialled
-publishes down to subscribers, the one that has dialled sends its own messages up the same way.
+One connection serves both directions, as only one node of a pair dials. The node that was dialled
+publishes down to subscribers. The node that has dialled sends its own messages up the same way.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Journal:
 
 
 class Node:
-    """One thread, which publishes when it is time to and otherwise takes what comes."""
+    """One thread. It publishes when it is time to, and otherwise receives messages."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
@@ -126,7 +126,7 @@ class Node:
     def send(self, topic: str, data: bytes) -> None:
         frame = b"\0".join([topic.encode(), self.name.encode(), b"%d" % self.epoch, data])
         for way in (self.down, self.up):
-            way.send(frame)  # where nobody is connected, or a queue is full, it is dropped
+            way.send(frame)  # without a peer, or with a full queue, it is dropped
 
     def take(self, way: zmq.Socket[bytes]) -> None:
         while way.poll(0):
@@ -144,7 +144,7 @@ class Node:
         self.received[stream] += 1
         self.journal.record(
             "recv", topic=topic, node=sender, epoch=epoch, counter=int(data.split(b" ")[0]),
-            # PUB/SUB has no sequence numbers and says of no message that one before it was lost.
+            # PUB/SUB has no sequence numbers, so it never says that earlier messages were lost.
             seq=self.received[stream], missed=0,
         )  # fmt: skip
 
@@ -179,8 +179,7 @@ class Node:
             "synced": True,  # there is nothing to synchronise
             "failure": None,
             "last_error": None,
-            # PUB/SUB doesn't know its peers; the testbed must know when they are linked, and by
-            # which way.
+            # PUB/SUB doesn't know its peers; the testbed must know when they are linked, and how.
             "peers": [
                 *(_peer(None, endpoint, "dialled") for endpoint in _words("SPOT_CLUSTER")),
                 *(

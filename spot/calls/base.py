@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 from spot.config import Config
-from spot.runtime.driver import Driver
+from spot.runtime.threads import Driver
 
 Found = TypeVar("Found")
 
@@ -17,7 +17,8 @@ class CalledOff(BaseException):
 
 
 class Caller:
-    """The task that waits for a call in another thread. It may go before the call has ended."""
+    """The task that waits for a call in another thread. The task may be cancelled before the call
+    has ended."""
 
     __slots__ = ("has_gone",)
 

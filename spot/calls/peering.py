@@ -30,17 +30,23 @@ class PeeringCalls(Calls):
             EndpointExists: This node listens there already.
             InvalidArgument: The endpoint is not valid, or this machine does not have its
                 address.
+            TooManyOpenFiles: The process may open no more descriptors.
         """
         parsed = parse_endpoint(endpoint, binding=True)
         with self._driver.lock:
             self._driver.check_open()
-            return self._driver.transport.bind(parsed)
+            bound = self._driver.transport.bind(parsed)
+            self._driver.loop.serve(monitor=True)
+            return bound
 
     def cluster_add(self, endpoint: str, *, timeout: float | None = None) -> None:
         """Adds a peer, and keeps a link to it from then on.
 
         A lost link is dialled again and again, until ``cluster_remove``. If the peer is a node that
         ``cluster_remove`` has dropped, its dials are accepted again.
+
+        A name is looked up at each dial. If it has several addresses, of IPv4 and IPv6, a dial goes
+        to one of them: the first in the system's order, and after a failed dial the next.
 
         Args:
             endpoint: The endpoint of the peer; or the node id of one that ``cluster_remove`` has
@@ -118,12 +124,13 @@ class PeeringCalls(Calls):
             timeout: Seconds to wait. Default 1. None: as long as it takes. 0: don't wait.
 
         Returns:
-            The topics of each peer, with those that it relays, by its endpoint as it was added; by
-            its node id, if the peer has dialled this node without being added.
+            The topics of each peer, including those that it relays. A key is the peer's endpoint as
+            it was added, or its node id if it dialled this node without being added.
 
         Raises:
             TimedOut: A peer had not answered when ``timeout`` was over. ``answers`` holds the
-                topics of those that had, and ``missing`` the others. The node goes on trying.
+                topics of the peers that answered, and ``missing`` names the other peers. The node
+                goes on trying.
             InvalidArgument: ``timeout`` is negative or not a number.
         """
         until = deadline(timeout)

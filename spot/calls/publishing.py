@@ -1,7 +1,7 @@
 """Publishing.
 
 The fast way of ``publish`` takes no lock: it appends to the topic's publish buffer, as
-spot/runtime/driver.py explains. A publish takes the slow way if the topic has no buffer, if the
+spot/runtime/threads.py explains. A publish takes the slow way if the topic has no buffer, if the
 payload is not bytes or is large, or if a queue may be full.
 """
 

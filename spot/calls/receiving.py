@@ -22,6 +22,7 @@ from spot.core.data.inbox import Delivery, MultiDelivery, Notice
 from spot.errors import Closed, HostUnreachable, InvalidArgument
 from spot.message import Message
 from spot.timeout import deadline
+from spot.transport.limits import system_error
 
 
 class ReceivingCalls(Calls):
@@ -209,15 +210,21 @@ class ReceivingCalls(Calls):
 
         It is readable while ``recv(0)`` would return a message or raise (HostUnreachable, or
         Closed). Don't read it, and don't close it. From the first call on, ``recv`` is somewhat
-        slower, as it keeps the descriptor exact.
+        slower, as it keeps the descriptor up to date.
 
         Returns:
             The descriptor, the same at each call.
+
+        Raises:
+            TooManyOpenFiles: The process may open no more descriptors.
         """
         with self._driver.lock:
             self._driver.check_open()
             if self._ready_fd < 0:
-                self._ready_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+                try:
+                    self._ready_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+                except OSError as error:
+                    raise system_error("make a descriptor to wait for", error.errno) from error
                 weakref.finalize(self, os.close, self._ready_fd).atexit = False
                 while self._current:
                     try:

@@ -18,9 +18,9 @@ class SubscribingCalls(Calls):
     def subscribe(self, topic: str, *, last: int = 0) -> None:
         """Subscribes to a topic, wherever it lives. A second time changes nothing.
 
-        Returns when the topic's host has confirmed the subscription, if it is up; for a topic that
-        is not known yet, when all peers that are up have confirmed. It waits no longer than
-        ``sync_timeout``; then the subscription comes into force by itself.
+        Returns when the topic's host has confirmed the subscription, if the host is up. If the
+        topic is not known yet, returns when all peers that are up have confirmed. It waits no
+        longer than ``sync_timeout``; then the subscription comes into force by itself.
 
         A topic that no node has announced yet is received from its first message on, as far as the
         host's replay buffer holds it.
@@ -28,8 +28,8 @@ class SubscribingCalls(Calls):
         Args:
             topic: The name of the topic.
             last: How many of the newest messages to replay first, at most: as many as the host's
-                replay buffer holds. Default 0: none. If the topic is not known yet, ``last`` holds
-                for the peers whose topics are not known yet.
+                replay buffer holds. Default 0: none. If the topic is not known yet, ``last``
+                applies to the peers that have not announced their topics yet.
 
         Raises:
             TopicNotFound: The topic is not known, and this node has no peers that could host it.

@@ -106,9 +106,9 @@ class TopicCalls(Calls):
         The host need not have the topic yet. Naming the same host again changes nothing. After an
         error nothing of the route stays registered.
 
-        When the host is lost, the next of ``backups`` that is up and has the topic takes over
-        without a call; the first host follows the last backup. It serves for as long as it is up.
-        An event ``"route"`` says so, and messages name their host. ``recv`` raises HostUnreachable
+        When the host is lost, the next of ``backups`` that is up and has the topic takes over by
+        itself. After the last backup comes the first host. It serves for as long as it is up. An
+        event ``"route"`` says so, and messages name their host. ``recv`` raises HostUnreachable
         only when no host is left.
 
         Args:

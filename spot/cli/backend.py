@@ -42,7 +42,7 @@ def choose_backend(given: str | None, say: Console) -> str:
     except (EngineMissing, ComposeMissing, ImageMissing) as error:
         if given:
             raise
-        # Where there is no engine, that is all there is to say of it.
+        # If there is no engine, this one clause says enough.
         why = "no container engine answers" if type(error) is EngineMissing else str(error)
         say.print(
             f"{why}. Using local processes (BACKEND=process); 'spot doctor' says more",

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from spot.cli.running import clusters_up
 from spot.testbed import NotUp
+from spot.testbed.cleanup import sweep_everything
 from spot.testbed.run import state_directory, state_lock
-from spot.testbed.sweep import sweep_everything
 from spot.testbed.topology import TOPOLOGIES
 
 __all__ = ["command"]

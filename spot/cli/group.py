@@ -30,7 +30,7 @@ COMMANDS = {
 }
 """What each command does, in the order in which a newcomer meets them.
 
-Each is ``spot.cli.<name>.command``. Its line stands here so that help imports none of them.
+Each is ``spot.cli.<name>.command``. The lines stand here so that help need not import the commands.
 """
 
 EXIT_FAILED = 1

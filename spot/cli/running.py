@@ -21,7 +21,8 @@ on_option = click.option(
 
 
 def clusters_up(topology: str | None = None) -> list[Cluster]:
-    """The clusters that ``spot up`` started, oldest first. ``topology`` None: of every topology.
+    """The clusters that ``spot up`` started, oldest first. ``topology``: only clusters of this
+    topology. None: all clusters.
 
     Clusters of test suites are not included, as they belong to their runner.
     """

@@ -18,12 +18,12 @@ from rich.text import Text
 from spot.cli.backend import backend_option, choose_backend
 from spot.cli.scenario_batch import Outcome, outcome_table, run_batch
 from spot.testbed.artefacts import find_plan
-from spot.testbed.evidence import Verdict
 from spot.testbed.random_scenario import RANDOM, SEED_MAX, random_scenario
 from spot.testbed.report import UnknownRun, print_result, write_summary
 from spot.testbed.report.files import PAGE_FILE
 from spot.testbed.scenario import Scenario
 from spot.testbed.scenario_file import UnknownScenario, find_scenario, read_scenario, shipped
+from spot.testbed.verdict import Verdict
 from spot.testbed.yaml_reader import BadScenario
 
 __all__ = ["command"]
@@ -143,7 +143,7 @@ def run(
     image: str | None,
     results: Path,
 ) -> None:
-    """Run the scenarios of these NAMEs, files of your own among them, or all.
+    """Run the scenarios with these NAMEs, which may be files of your own, or all scenarios.
 
     Each leaves journals, logs, its plan and a report in results/NAME/TIME/. With --program or
     --image the nodes are yours, see docs/testing-your-own.md.

@@ -18,7 +18,6 @@ from rich.table import Table
 from rich.text import Text
 
 from spot.testbed.errors import ClusterError
-from spot.testbed.evidence import Verdict
 from spot.testbed.random_scenario import RANDOM
 from spot.testbed.report.figures import duration
 from spot.testbed.report.terminal import STYLES
@@ -26,6 +25,7 @@ from spot.testbed.results import Result
 from spot.testbed.scenario import Scenario
 from spot.testbed.scenario_file import shipped
 from spot.testbed.scenario_run import run_scenario
+from spot.testbed.verdict import Verdict
 
 __all__ = ["Outcome", "outcome_table", "run_batch"]
 
@@ -137,10 +137,10 @@ class ScenarioBatch:
 def run_batch(
     scenarios: Sequence[Scenario], backend: str, results: Path, jobs: int, say: Console
 ) -> list[Outcome]:
-    """Runs all of them, ``jobs`` at a time, those that must be alone at the end, one by one.
+    """Runs all scenarios, ``jobs`` at a time. Those that must run alone come last, one by one.
 
-    Ctrl-C and SIGTERM end those that run, healed and swept, with what they showed until then; the
-    others are not run. To be called from the main thread.
+    Ctrl-C and SIGTERM end the scenarios that are running: they are healed and cleaned up, and
+    reported with what they showed so far. The others are not run. Call it from the main thread.
     """
     progress = Progress(
         SpinnerColumn(),

@@ -1,3 +1,3 @@
-"""The pure core: bytes and time in; frames, deadlines and events out. No sockets, clocks,
+"""The pure core: bytes and time come in; frames, deadlines and events go out. No sockets, clocks,
 threads.
 """

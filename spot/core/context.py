@@ -1,4 +1,4 @@
-"""What all parts of a node share: who it is, its limits, its time, and what is to be done."""
+"""The state that all parts of a node share: its identity, its limits, its time, and its effects."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from spot.core.wire.greeting import Incarnation
 class NodeContext:
     """One object that every part of a NodeCore gets with its construction.
 
-    ``now`` is the time of the call under way, in monotonic seconds. ``deadline`` is when the node
-    wants to be called next. ``refusing`` says that publishes to topics of this node are refused,
-    as it has no quorum; ``leaving`` that it has said goodbye to all peers.
+    ``now`` is the time of the current call, in monotonic seconds. ``deadline`` is when the node
+    wants to be called next. ``refusing`` says that publishes to topics of this node are refused, as
+    it has no quorum. ``leaving`` says that it has said goodbye to all peers.
     """
 
     __slots__ = (
@@ -52,7 +52,7 @@ class NodeContext:
             self.deadline = at
 
     def note_missed(self, missed: int | None) -> None:
-        """Counts messages that this node's subscriptions missed; None: an unknown number."""
+        """Counts messages that this node's subscriptions missed. None: an unknown number."""
         if missed is None:
             self.counters.missed_unknown += 1
         else:

@@ -1,10 +1,15 @@
-"""The counters behind ``metrics()``."""
+"""The counters behind ``metrics()``.
+
+A new counter is an attribute here, set to 0, and a field of the same name of ``Metrics`` in
+spot/message.py, with what it means. A new gauge is such a field, computed in ``metrics`` of
+spot/core/node.py.
+"""
 
 from __future__ import annotations
 
 
 class Counters:
-    """Counts since the node was made; what each one means stands at Metrics."""
+    """Counts since the node was made. ``Metrics`` in spot/message.py says what each one means."""
 
     def __init__(self) -> None:
         self.publishes = 0

@@ -1,7 +1,7 @@
 """Which part of a node handles which record: one table for each state of a link.
 
-A record that stands in no table is skipped on a link that is up, so that later versions may add
-types. Before that, it ends the connection.
+On a link that is up, a record that no table names is skipped, so that later versions may add types.
+Before the link is up, such a record ends the connection.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from spot.core.context import NodeContext
-from spot.core.data.feeds import Feeds
 from spot.core.data.ingress import Ingress
 from spot.core.data.receive import Receiver
 from spot.core.data.remote_publishing import RemotePublishing
+from spot.core.data.subscriber_feeds import SubscriberFeeds
 from spot.core.link import Link, LinkState
-from spot.core.membership.announcements import Announcements
 from spot.core.membership.barriers import Barriers
 from spot.core.membership.dials import Dials
 from spot.core.membership.failover import Failover
@@ -23,6 +22,7 @@ from spot.core.membership.heartbeats import Heartbeats
 from spot.core.membership.lifecycle import Lifecycle
 from spot.core.membership.links import GONE_LEFT, GONE_REPLACED, Links
 from spot.core.membership.liveness import Liveness
+from spot.core.membership.peer_announcements import PeerAnnouncements
 from spot.core.relay.fetch import Fetch
 from spot.core.relay.followers import Followers
 from spot.core.relay.relay import Relay
@@ -41,10 +41,10 @@ from spot.core.wire.interests import decode_interest
 from spot.core.wire.multi_batch import decode_multi
 
 Handler = Callable[[Link, bytes, int, int, "bytes | None", float], None]
-"""Handles a record: the link, the frame, where the record's body begins and ends in it, the large
-payload that belongs to it, and the time."""
+"""Handles a record. It gets the link, the frame, where the record's body begins and ends in the
+frame, the large payload of the record, and the time."""
 BodyHandler = Callable[[Link, bytes, float], None]
-"""The same for a record that is small: its body is a bytes of its own."""
+"""The same for a small record, whose body is copied into a bytes object."""
 Tables = dict[LinkState, dict[int, Handler]]
 
 
@@ -69,9 +69,9 @@ def tables(
     liveness: Liveness,
     lifecycle: Lifecycle,
     barriers: Barriers,
-    announcements: Announcements,
+    announcements: PeerAnnouncements,
     failover: Failover,
-    feeds: Feeds,
+    feeds: SubscriberFeeds,
     receiver: Receiver,
     ingress: Ingress,
     remote: RemotePublishing,
@@ -82,7 +82,7 @@ def tables(
     """The tables of a node, made of its parts."""
     effects = context.effects
 
-    # Batches, which are read where they stand in their frame.
+    # Batches, which are read in place in their frame.
 
     def on_data(
         link: Link, frame: bytes, start: int, end: int, large: bytes | None, now: float

@@ -1,4 +1,4 @@
-"""What the core wants done: collected while it decides, carried out by the event loop."""
+"""The effects that the core asks for: it collects them, and the event loop carries them out."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from spot.core.link import Link
 from spot.message import Event
 
 Frame = tuple[bytes, ...]
-"""Records, and large payloads beside them; these may be views (memoryview) when they arrive."""
+"""Records, and large payloads beside them. Arriving parts may be views (memoryview)."""
 
 
 class Effects:
     """Frames to send, connections to make and to end, events to tell.
 
-    ``progress`` says that something happened which a blocked call may wait for, ``rerouted`` that
-    publishes to REMOTE topics may have another host, or none. ``unnamed_refusals`` are connections
-    that were refused without a node id to name them by, and why.
+    ``progress`` says that something happened which a blocked call may wait for. ``rerouted`` says
+    that publishes to REMOTE topics may have another host, or none. ``unnamed_refusals`` are
+    connections that were refused before they gave a node id, with the reason.
     """
 
     __slots__ = (

@@ -1,7 +1,7 @@
 """One link to a peer: its state, its liveness, and the queues and the credit of its two flows.
 
-Credit is absolute: the receiver says up to which total of messages and bytes the sender may go
-since the link was made, and raises it as the application takes messages. Only batches cost
+Credit is absolute: the receiver says how many messages and bytes the sender may send in total since
+the link was made. It raises these totals as the application takes messages. Only batches cost
 credit. All other records are exempt, so that a full link still carries heartbeats.
 """
 
@@ -19,15 +19,15 @@ from spot.core.wire.multi_batch import MultiBatch, without
 
 QUEUE_BYTES = 16 << 20
 FRAME_BYTES = 256 * 1024
-"""A frame of batches holds about so much at the most."""
+"""The most bytes that a frame of batches holds, roughly."""
 CONTROL_BYTES = 64 * 1024
-"""A frame of other records holds about so much: its receiver handles it in less than 50 ms."""
+"""About the most bytes in a frame of other records: its receiver handles it in less than 50 ms."""
 STREAM = frozenset((codec.DATA, codec.DATA_LARGE, codec.HEAD))
 """The records that a stream consists of. Each begins with the number of its topic."""
 
 
 def chunk_msgs(window_msgs: int) -> int:
-    """The largest batch for a window: credit is given by quarters, and a batch goes whole."""
+    """The largest batch for a window. Credit is given by quarters, and a batch is sent whole."""
     return min(CHUNK_MSGS, max(1, window_msgs // 4))
 
 
@@ -44,7 +44,8 @@ class LinkState(Enum):
 
 
 class Flow:
-    """Batches of one kind over a link, both ways: what waits here for credit, and what may come.
+    """Batches of one kind over a link, in both directions: the queue that waits here for credit,
+    and what may come.
 
     A link has two flows: what a host sends to subscribers, and what is published to a host. A host
     that waits for room for its peer's publishes must not hold up what that peer sends to it;
@@ -101,7 +102,7 @@ class Flow:
         self.queue(Chunk(record))
 
     def has_credit(self, count: int) -> bool:
-        """Whether credit allows so many more messages at once."""
+        """Whether credit allows this many more messages at once."""
         return (
             self.sent_msgs + self.out_msgs + count <= self.limit_msgs
             and self.sent_bytes + self.out_bytes < self.limit_bytes
@@ -110,25 +111,25 @@ class Flow:
     def charge(self, batch: Batch | MultiBatch, bytes_max: int) -> int:
         """Notes a batch that arrived, and returns its payload bytes.
 
-        ProtocolError if it goes beyond the credit that this node gave. Of bytes it may go beyond
-        by one message of ``bytes_max``.
+        Raises ProtocolError if the batch exceeds the credit that this node gave. In bytes it may
+        exceed the credit by one message of ``bytes_max``.
         """
         size = batch.payload_bytes
         self.recv_msgs += batch.msgs
         self.recv_bytes += size
         if self.recv_msgs > self.granted_msgs:
             raise ProtocolError(
-                f"{self.recv_msgs} messages were sent, credit was given for {self.granted_msgs}"
+                f"{self.recv_msgs} messages were sent, but credit was given for {self.granted_msgs}"
             )
         if self.recv_bytes - size >= self.granted_bytes + bytes_max:
             raise ProtocolError(
-                f"{self.recv_bytes} bytes were sent, credit was given for {self.granted_bytes}"
+                f"{self.recv_bytes} bytes were sent, but credit was given for {self.granted_bytes}"
             )
         return size
 
     def grant(self, window_msgs: int) -> bool:
-        """Whether the peer gets new limits: once a quarter of the window was taken."""
-        # The peer's batches were made to fit the window of the greeting, and go whole.
+        """Whether the peer gets new limits: it does once a quarter of the window was taken."""
+        # The peer's batches were made to fit the window of the greeting, and are sent whole.
         window_msgs = max(window_msgs, self.grant_floor)
         msgs = self.consumed_msgs + window_msgs
         size = self.consumed_bytes + QUEUE_BYTES
@@ -141,7 +142,7 @@ class Flow:
         return True
 
     def drop(self, topic_ids: Set[int]) -> None:
-        """Removes what waits of some topics' streams, so that new streams may begin at once."""
+        """Removes queued records of some topics' streams, so that new streams may begin at once."""
         out, self.out = self.out, deque()
         self.out_msgs = self.out_bytes = 0
         for chunk in out:
@@ -246,7 +247,7 @@ class Link:
 
     @property
     def credit(self) -> tuple[int, int, int, int]:
-        """What the peer may send since the link was made, as CREDIT says it."""
+        """The totals that the peer may send since the link was made, as CREDIT says them."""
         data, publishes = self.data, self.publishes
         return (
             data.granted_msgs,
@@ -256,7 +257,7 @@ class Link:
         )
 
     def take_frames(self, frame_bytes: int) -> list[tuple[bytes, ...]]:
-        """All that may be sent now, as frames of about ``frame_bytes`` at the most."""
+        """All records that may be sent now, as frames of about ``frame_bytes`` at the most."""
         frames: list[tuple[bytes, ...]] = []
         records = self.control
         self.control = []
@@ -279,7 +280,7 @@ class Link:
                 flow.sent_msgs += chunk.count
                 flow.sent_bytes += chunk.size
                 records.append(chunk.data)
-                # A record that is no batch takes longer to handle than its bytes tell.
+                # A record other than a batch takes longer to handle than its size suggests.
                 size += chunk.size if chunk.count else 4 * len(chunk.data)
                 if chunk.large is not None:
                     larges.append(chunk.large)
@@ -294,7 +295,8 @@ class Link:
 
 
 def _framed(records: list[bytes], frames: list[tuple[bytes, ...]]) -> list[bytes]:
-    """Makes frames of control records. Returns the records of the last, which may still grow."""
+    """Makes frames of control records. Returns the records of the last frame, which may still
+    grow."""
     left: list[bytes] = []
     size = 0
     for record in records:

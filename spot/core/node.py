@@ -1,7 +1,7 @@
-"""A node of the cluster without sockets, clocks or threads: what the simulated network runs too.
+"""A node of the cluster without sockets, clocks or threads. The simulated network runs it, too.
 
-Calls take ``now`` (seconds, monotonic) and change state. What is to be done about it stands in
-``effects``. The event loop calls, in any order and under one lock:
+Calls take ``now`` (seconds, monotonic) and change state. ``effects`` holds what is to be done as a
+result. The event loop makes these calls, in any order and under one lock:
 
 - ``frame(conn, parts, now)`` for what arrived on a connection, known or not;
 - ``made(conn, now)`` when a dial that was asked for has begun, ``lost(conn, why, now)`` when a
@@ -10,9 +10,10 @@ Calls take ``now`` (seconds, monotonic) and change state. What is to be done abo
 - ``alive(conn, now)`` when bytes arrived of a frame that is not complete;
 - ``tick(now)`` at ``deadline`` or later.
 
-After each it sends ``take_sends()``, makes ``effects.dials`` and ends ``effects.hangups``.
+After each call it sends ``take_sends()``, makes ``effects.dials`` and ends ``effects.hangups``.
 
-This file puts the parts of a node together. What each part decides stands in its own file.
+This file puts the parts of a node together. Each part has a file of its own, which says what it
+decides.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from dataclasses import replace
 from spot.config import Config
 from spot.core.context import NodeContext
 from spot.core.data.credit import Credit
-from spot.core.data.feeds import Feeds
 from spot.core.data.hosting import Hosting
 from spot.core.data.inbox import Delivery, Inbox, Item, MultiDelivery, Notice
 from spot.core.data.ingress import Ingress
@@ -33,11 +33,10 @@ from spot.core.data.publishers import Publishers
 from spot.core.data.receive import Receiver
 from spot.core.data.remote_publishing import RemotePublishing
 from spot.core.data.replay import Replay
+from spot.core.data.subscriber_feeds import SubscriberFeeds
 from spot.core.dispatch import tables
 from spot.core.effects import Frame
 from spot.core.link import FRAME_BYTES, QUEUE_BYTES, Link, LinkState
-from spot.core.membership.announcements import Announcements
-from spot.core.membership.announcer import Announcer
 from spot.core.membership.barriers import Barriers
 from spot.core.membership.dials import Dials
 from spot.core.membership.failover import Failover
@@ -47,12 +46,14 @@ from spot.core.membership.lifecycle import Lifecycle
 from spot.core.membership.links import GONE_LEFT, Links
 from spot.core.membership.liveness import Liveness
 from spot.core.membership.lost_hosts import LostHosts
+from spot.core.membership.own_announcements import OwnAnnouncements
+from spot.core.membership.peer_announcements import PeerAnnouncements
 from spot.core.membership.peers import Peers
 from spot.core.relay.fetch import Fetch
-from spot.core.relay.follow import Follow
 from spot.core.relay.followers import Followers
+from spot.core.relay.following import Follow
 from spot.core.relay.forwarding import PublishForwarding
-from spot.core.relay.offers import Offers
+from spot.core.relay.offered_nodes import Offers
 from spot.core.relay.relay import ActiveRelay, NoRelay, Relay
 from spot.core.relay.reroute import Reroute
 from spot.core.relay.state import RelayState
@@ -60,10 +61,10 @@ from spot.core.relay.streams import RelayedStreams
 from spot.core.topics.announced import Announced
 from spot.core.topics.hosted_topic import Subscriber
 from spot.core.topics.interest import Subscriptions
-from spot.core.topics.listening import Listening
 from spot.core.topics.paths import Paths
 from spot.core.topics.registry import Registry
 from spot.core.topics.replay_buffer import ReplayBuffers
+from spot.core.topics.topic_sources import Listening
 from spot.core.wire import batches, codec
 from spot.core.wire.codec import ProtocolError
 from spot.core.wire.greeting import REFUSED_PROTOCOL, Hello, Incarnation, Refusal
@@ -71,7 +72,7 @@ from spot.message import Metrics
 
 
 class NodeCore:
-    """Links to peers, what they host and want, and who gets which message.
+    """A node: links to peers, topics that they host and want, and the way of each message.
 
     ``started`` is the wall-clock time in nanoseconds. ``random`` gives floats in [0, 1), ``token``
     unguessable 64-bit numbers. Not thread-safe: the node's lock guards it.
@@ -104,7 +105,7 @@ class NodeCore:
             peer_timeout=config.peer_timeout,
         )
 
-        # Each link that is up: the peer as a subscriber, and what it has announced.
+        # Each link that is up: the peer as a subscriber, and the peer's announcements.
         subscribers: dict[Link, Subscriber] = {}
         announced: dict[Link, Announced] = {}
         self.subscribers = subscribers
@@ -118,17 +119,17 @@ class NodeCore:
         buffers = self.buffers = ReplayBuffers(config.history_total_bytes)
         inbox = self.inbox = Inbox()
 
-        # What goes to subscribers.
+        # Sending to subscribers.
         self.here = Subscriber(None)
         local_delivery = LocalDelivery(context, subscriptions, inbox, self.here)
         replay = self.replay = Replay(context, registry, buffers, local_delivery)
         hosting = self.hosting = Hosting(
             context, registry, subscriptions, buffers, replay, local_delivery
         )
-        feeds = self.feeds = Feeds(context, registry, replay)
+        feeds = self.feeds = SubscriberFeeds(context, registry, replay)
         local = LocalSubscriptions(context, registry, subscriptions, replay, local_delivery)
 
-        # What is published, here and elsewhere.
+        # Publishing, to topics here and elsewhere.
         self.publishers = Publishers(context)
         credit = self._credit = Credit(context, self.publishers)
         remote = self.remote = RemotePublishing(context, registry, paths)
@@ -150,7 +151,7 @@ class NodeCore:
         followers = Followers(context, registry, relayed, feeds, relay)
         reroute = Reroute(paths, relay, follow, remote)
 
-        # What arrives.
+        # Receiving.
         receiver = self.receiver = Receiver(
             context, registry, subscriptions, inbox, listening, credit, follow, relay
         )
@@ -167,7 +168,7 @@ class NodeCore:
         barriers = self.barriers = Barriers(context, links, dials, announced, token)
         failover = self.failover = Failover(context, links, dials, registry, paths, local)
         lost_hosts = LostHosts(context, registry, subscriptions, listening, paths, inbox)
-        announcer = self.announcer = Announcer(
+        announcer = self.announcer = OwnAnnouncements(
             context,
             started,
             links,
@@ -181,7 +182,7 @@ class NodeCore:
             follow,
             failover,
         )
-        announcements = Announcements(
+        announcements = PeerAnnouncements(
             context,
             announced,
             registry,
@@ -260,7 +261,7 @@ class NodeCore:
         frame = parts[0]
         try:
             if len(parts) == 1 and link.is_up:
-                # By far the most frequent frame.
+                # This is by far the most frequent kind of frame.
                 one = batches.one_batch(frame)
                 if one is not None:
                     self.receiver.on_data(self.announced[link], one)
@@ -307,7 +308,7 @@ class NodeCore:
         self.liveness.lost(conn, why, now)
 
     def same(self, conn: bytes, other: bytes, now: float) -> None:
-        """A dial leads to an address to which there is a dial already."""
+        """A dial leads to an address that another dial leads to already."""
         self.peers.same(conn, other, now)
 
     def itself(self, conn: bytes, now: float) -> None:
@@ -315,11 +316,11 @@ class NodeCore:
         self.handshake.itself(conn, now)
 
     def alive(self, conn: bytes, now: float) -> None:
-        """Bytes arrived of a frame that is not complete."""
+        """Bytes of an incomplete frame have arrived."""
         self.liveness.alive(conn, now)
 
     def quiet(self, now: float) -> list[bytes]:
-        """Connections of which the event loop is to say whether bytes have arrived."""
+        """Connections for which the event loop is to say whether bytes have arrived."""
         return self.liveness.quiet(now)
 
     def is_link(self, conn: bytes) -> bool:
@@ -330,7 +331,7 @@ class NodeCore:
     # Time
 
     def tick(self, now: float) -> None:
-        """Does what is due: heartbeats, silence, dials, replays. Sets the next deadline."""
+        """Does all that is due: heartbeats, silence, dials, replays. Sets the next deadline."""
         context = self.context
         self.liveness.check(now)
         self._heartbeats.beat_due(now)
@@ -379,7 +380,7 @@ class NodeCore:
     # The application
 
     def take(self) -> Item | None:
-        """The next of the inbox, to be handed out. Call ``taken`` when that is done."""
+        """The next item of the inbox. Call ``taken`` when the application has it."""
         item = self.inbox.take()
         if item is not None and not isinstance(item, Notice):
             self.counters.recv_msgs += item.count - item.skip
@@ -387,7 +388,7 @@ class NodeCore:
         return item
 
     def taken(self, delivery: Delivery | MultiDelivery, now: float) -> None:
-        """All messages of a delivery were handed out: the sender gets its credit back."""
+        """The application has all messages of a delivery. The sender gets its credit back."""
         link = delivery.link
         if link is not None:
             self._credit.consumed(link, link.data, delivery.count, delivery.size)
@@ -405,7 +406,7 @@ class NodeCore:
             self.ingress.go_on(now)
 
     def unsent(self) -> list[Link]:
-        """The links for which something waits, in their queues or in replay buffers."""
+        """The links that have something waiting, in their queues or in replay buffers."""
         return [
             link
             for link, subscriber in self.subscribers.items()
@@ -415,7 +416,8 @@ class NodeCore:
     def leave(self) -> None:
         """Says goodbye to all peers, with the final heads of the topics that they get.
 
-        No link is made and nothing is ordered any more: the heads would not be final.
+        From now on no link is made and no message is ordered: otherwise the heads would not be
+        final.
         """
         self.context.leaving = True
         self.dials.remove_all()

@@ -1,7 +1,7 @@
-"""``python -m spot.program``: the node program, set by ``SPOT_*`` variables alone.
+"""``python -m spot.program``: the node program, configured by ``SPOT_*`` variables alone.
 
-``spot node`` is the same with flags. This one needs nothing but the library, and starts sooner.
-``--check`` and ``--check --json`` do what they do there.
+``spot node`` is the same with flags. This program needs nothing but the library, and starts faster.
+``--check`` and ``--check --json`` do the same as there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a running node can be told over its control socket, as ``docs/journal.md`` lists it."""
+"""The commands of a node's control socket, which ``docs/journal.md`` lists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Commands"]
 
 QUIET_S = 3.0
-"""How long ``quiet`` waits for a publish that is under way, and then for what was accepted."""
+"""Seconds that ``quiet`` waits for a publish in progress, and then for accepted messages."""
 SHOWN_BYTES_MAX = 80
 
 _PEER: Mapping[str, type] = {"peer": str, "endpoint": str}
@@ -40,10 +40,10 @@ _WANTED = {str: "text", bool: "true or false", int: "a whole number", list: "a l
 
 
 class Commands:
-    """Does what a line of the control socket says, and records it. Any thread may call it.
+    """Carries out the commands of the control socket and records them. Any thread may call it.
 
-    ``status`` gives the status document. ``synchronise`` synchronises once, records that, returns
-    who answered, and raises TimedOut.
+    ``status`` returns the status document. ``synchronise`` synchronises once, records that, and
+    returns the nodes that answered. It may raise TimedOut.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Commands:
         self._synchronise = synchronise
 
     def answer(self, line: bytes) -> dict[str, Any]:
-        """The answer to one line: the status document to an empty one, else what came of it."""
+        """The answer to one line: its command's result, or the status document if it is empty."""
         if not line.strip():
             return self._status()
         try:
@@ -127,9 +127,9 @@ class Commands:
         return {}
 
     def _quiet(self) -> bool:
-        """Whether all that was accepted has arrived at the peers that are connected."""
+        """Whether all accepted messages have arrived at the connected peers."""
         if not self._traffic.quiet(QUIET_S):
-            raise TimedOut(f"a publish has not returned within {QUIET_S:g} s; none will follow it")
+            raise TimedOut(f"a publish has not returned within {QUIET_S:g} s; no other will begin")
         try:
             self._node.flush(QUIET_S)
         except TimedOut:

@@ -1,7 +1,7 @@
 """The control socket of a node: one line of JSON in, one JSON object out.
 
-Whoever connects to the unix socket may send a command (``commands``) and gets its answer; who sends
-an empty line, or nothing, gets the status document (``docs/journal.md``).
+A client of the unix socket may send a command (``commands``) and gets its answer. A client that
+sends an empty line, or nothing, gets the status document (``docs/journal.md``).
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ __all__ = ["LINE_BYTES_MAX", "ControlServer", "ask"]
 log = logging.getLogger(__name__)
 
 SILENCE_S = 2.0
-"""A client that has not sent a whole line by then is answered by what it has sent."""
+"""If a client has not sent a whole line by then, the server answers what it has sent."""
 SEND_TIMEOUT_S = 2.0
-"""A client that doesn't take its answer for so long is dropped."""
+"""If a client doesn't take its answer for so long, the server drops it."""
 LINE_BYTES_MAX = 1 << 20
 CLIENTS_MAX = 16
-"""Served at once; more wait for their turn."""
+"""Clients that are served at the same time. More wait for their turn."""
 GLANCE_S = 0.1
 _PATH_BYTES_MAX = 107
 
 
 class ControlServer:
-    """Answers every connection to a unix socket, each on a thread of its own, then closes it.
+    """Answers each connection to a unix socket on a thread of its own, then closes it.
 
-    ``answer`` gets the line that a client has sent, without its end, and may be called by several
-    threads at once. Making a server raises OSError when the path can't be bound or another node
-    answers there; a socket file that a killed node left behind is replaced.
+    ``answer`` gets the line of a client, without its end. Several threads may call it at once.
+    Making a server raises OSError when the path can't be bound or another node answers there. The
+    server replaces a socket file that a killed node left behind.
     """
 
     def __init__(self, path: str, answer: Callable[[bytes], dict[str, Any]]) -> None:
@@ -86,7 +86,7 @@ class ControlServer:
     def close(self) -> None:
         """Ends ``run`` and removes the socket file."""
         self._closed = True
-        # shutdown wakes the thread in accept; close alone would not.
+        # shutdown wakes the thread in accept. close alone would not.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -116,7 +116,7 @@ class ControlServer:
 def ask(
     path: str | os.PathLike[str], line: bytes = b"", timeout: float = 2.0
 ) -> dict[str, Any] | None:
-    """What the node that serves ``path`` answers to a line; to none, its status document.
+    """The answer of the node that serves ``path`` to a line. Without a line: its status document.
 
     None: no answer in ``timeout`` s.
     """
@@ -127,8 +127,8 @@ def ask(
             client.settimeout(timeout)
             with _reachable(Path(path)) as address:
                 client.connect(address)
-            # A node of someone else's may answer and close without reading what it is sent, so the
-            # answer ends with its line, and what fails before or after it is none of our business.
+            # A user's node may answer and close without reading the line. So the answer ends with
+            # its line, and errors before or after it do not count.
             with contextlib.suppress(OSError):
                 if line:
                     client.sendall(line + b"\n")
@@ -167,7 +167,8 @@ def _read_line(client: socket.socket) -> bytes:
 def _answers(address: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(SEND_TIMEOUT_S)
-        return probe.connect_ex(address) == 0
+        # EAGAIN: somebody listens, and has not accepted those who asked before.
+        return probe.connect_ex(address) in (0, errno.EAGAIN)
 
 
 @contextlib.contextmanager

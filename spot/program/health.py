@@ -1,4 +1,4 @@
-"""The health of a running node, asked over its control socket."""
+"""Asks a running node for its health, over its control socket."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def ask_status(path: str | os.PathLike[str], timeout: float = 2.0) -> dict[str, 
 
 
 def is_healthy(status: dict[str, Any]) -> bool:
-    """Whether a node does its work: it has synchronised once, and none of its threads failed.
+    """Whether a node works: it has synchronised once, and none of its threads failed.
 
-    A peer that is lost later doesn't make a node unhealthy: that is for SPOT to heal, and
-    restarting the node would not help.
+    A peer that is lost later doesn't make a node unhealthy: SPOT heals that by itself, and
+    a restart of the node would not help.
     """
     return bool(status.get("synced")) and status.get("failure") is None
 
@@ -45,7 +45,7 @@ def summary(status: dict[str, Any]) -> str:
 
 
 def check(path: str, *, as_json: bool = False) -> int:
-    """Prints how the node at this control socket is: a line, or its whole status document.
+    """Prints the health of the node at this control socket: a line, or its whole status document.
 
     Returns the exit code: 0 healthy, 1 not healthy, 2 no path was given, 3 no answer.
     """
@@ -56,7 +56,7 @@ def check(path: str, *, as_json: bool = False) -> int:
     status = ask_status(path)
     if status is None:
         print(
-            f"spot node: no answer at {path}: does a node run with SPOT_CONTROL={path}?",
+            f"spot node: no answer at {path}: is a node running with SPOT_CONTROL={path}?",
             file=sys.stderr,
         )
         return EXIT_NO_ANSWER

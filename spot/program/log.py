@@ -1,6 +1,6 @@
 """Log lines on standard error, as text for people or JSON for machines.
 
-They go through an ``Outlet``: no thread of the node waits for a terminal or a pipe that takes
+They go through a ``BoundedWriter``: no thread of the node waits for a terminal or a pipe that takes
 nothing.
 """
 
@@ -13,7 +13,7 @@ import os
 import sys
 from datetime import UTC, datetime
 
-from spot.program.outlet import Outlet
+from spot.program.bounded_writer import BoundedWriter
 
 __all__ = ["StandardError", "start_logging"]
 
@@ -53,7 +53,7 @@ class StandardError:
             fd, encoding = os.open(os.devnull, os.O_WRONLY), "utf-8"
         else:
             fd, encoding = os.dup(sys.stderr.fileno()), sys.stderr.encoding
-        self._outlet = Outlet(fd, BUFFER_BYTES_MAX, encoding=encoding)
+        self._writer = BoundedWriter(fd, BUFFER_BYTES_MAX, encoding=encoding)
         self._lost = 0
 
     def write_line(self, text: str) -> None:
@@ -61,7 +61,7 @@ class StandardError:
         before = f"({self._lost} lines were lost here: nobody read them)\n" if self._lost else ""
         # There is nowhere to tell of an error: the reader has gone.
         with contextlib.suppress(OSError):
-            if self._outlet.put([f"{before}{text}\n"]):
+            if self._writer.put([f"{before}{text}\n"]):
                 self._lost = 0
             else:
                 self._lost += 1
@@ -69,7 +69,7 @@ class StandardError:
     def close(self) -> None:
         """Waits for what was written, a second at most."""
         with contextlib.suppress(OSError):
-            self._outlet.close(CLOSE_TIMEOUT_S)
+            self._writer.close(CLOSE_TIMEOUT_S)
 
 
 class _Handler(logging.Handler):

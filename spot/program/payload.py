@@ -1,10 +1,10 @@
-"""Payloads that say who published them, and as which.
+"""Payloads that identify themselves by a counter and, in topics of other nodes, by a publisher.
 
-A payload begins with a decimal counter, which counts from 1 in each incarnation of the program: so
-whoever receives it can tell what was lost, repeated or invented without trusting SPOT's own
-sequence numbers. What goes to topics of other nodes also says who published it, and in which of
-its incarnations: others may publish there, too, and a message may arrive when its publisher has
-begun another incarnation.
+A payload begins with a decimal counter, which counts from 1 in each incarnation of the program. So
+a receiver can tell which messages were lost, repeated or invented without trusting SPOT's own
+sequence numbers. A payload to a topic of another node also names its publisher and the publisher's
+incarnation. Several nodes may publish to such a topic, and a message may arrive when its publisher
+has begun another incarnation.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _NAME_BYTES_MAX = 255
 
 
 class Publisher(NamedTuple):
-    """Who published a message to a topic of another node."""
+    """The publisher of a message to a topic of another node."""
 
     incarnation: str
-    """What tells this incarnation of the program from its others: letters and digits."""
+    """Identifies one incarnation of the program, by letters and digits."""
     node: str
 
 
 def numbered_payload(counter: int, size: int, publisher: Publisher | None = None) -> bytes:
-    """The counter, a space, and dots up to ``size`` bytes; the counter alone if more don't fit.
+    """The counter, a space, and dots up to ``size`` bytes, or the counter alone if that is longer.
 
     With a publisher: counter, ``@``, incarnation, ``@``, node and a space, even if that is larger
     than ``size``.
@@ -39,13 +39,13 @@ def numbered_payload(counter: int, size: int, publisher: Publisher | None = None
 
 
 def counter_of(data: bytes) -> int | None:
-    """The counter that a payload begins with. None: the payload is not a numbered one."""
+    """The counter that a payload begins with. None: the payload has no counter."""
     digits = data[:_DIGITS_MAX].split(b" ", 1)[0].split(b"@", 1)[0]
     return int(digits) if digits.isdigit() else None
 
 
 def publisher_of(data: bytes) -> Publisher | None:
-    """The publisher that a payload tells beside its counter. None: it tells none."""
+    """The publisher that a payload names after its counter. None: it names none."""
     if b"@" not in data[: _DIGITS_MAX + 1]:  # nearly all payloads
         return None
     head, space, _ = data[: _DIGITS_MAX + _INCARNATION_BYTES_MAX + _NAME_BYTES_MAX + 3].partition(

@@ -1,4 +1,4 @@
-"""Takes what the cluster sends: messages, lost hosts, events."""
+"""Receives messages, notices of lost hosts, and events, and records them."""
 
 from __future__ import annotations
 
@@ -43,6 +43,6 @@ def receive(node: Spot, recorder: Recorder) -> None:
 
 
 def watch_events(events: Iterable[Event], recorder: Recorder) -> None:
-    """Records what happens to links, hosts and topics until the node is closed."""
+    """Records events of links, hosts and topics until the node is closed."""
     for event in events:
         recorder.event(event)

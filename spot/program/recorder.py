@@ -1,9 +1,9 @@
 """The journal: what a node publishes, receives and is told, as JSON lines (``docs/journal.md``).
 
-A record costs about a microsecond where it is made: one formatted string, appended to a list.
-Ten times a second the list goes to an ``Outlet``, whose thread writes to the file; ``close`` waits
-for the rest. Where the file takes nothing (a pipe that nobody reads), what has no room is dropped,
-and a record of kind ``lost`` says how much.
+The caller spends about a microsecond on a record: it formats a string and appends it to a list.
+Ten times a second the list goes to a ``BoundedWriter``, whose thread writes it to the file.
+``close`` waits for the rest. If the file takes nothing (a pipe without a reader), the recorder
+drops the records for which it has no room. A record of kind ``lost`` then tells their number.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from spot.errors import HostUnreachable, SpotError
-from spot.program.outlet import Outlet
+from spot.program.bounded_writer import BoundedWriter
 from spot.program.payload import counter_of, publisher_of
 from spot.program.settings import JOURNAL_NONE, JOURNAL_STDOUT
 
@@ -34,13 +34,13 @@ log = logging.getLogger(__name__)
 JOURNAL_VERSION = 1
 FLUSH_INTERVAL_S = 0.1
 BUFFER_BYTES_MAX = 16 << 20
-"""What waits for a file that takes nothing; more is lost."""
+"""The bytes that may wait for a file that takes nothing. More are lost."""
 CLOSE_TIMEOUT_S = 2.0
-"""How long ``close`` waits for such a file."""
+"""Seconds that ``close`` waits for such a file."""
 RECENT_MAX = 16
 EVENT_FIELDS = ("node", "endpoint", "topics", "reason", "delay", "count")
 NOT_RECENT = ("start", "stop", "publish_error")
-"""Long ones, and those that may be many."""
+"""Kinds that are long or frequent."""
 
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -55,12 +55,12 @@ class Recorder:
 
     ``journal`` is a path, ``-`` for standard output, or ``none``. Opening it raises OSError.
     ``run`` must be running in a thread, or nothing is written before ``close``.
-    ``buffer_bytes_max``: how much waits for a file that takes nothing.
+    ``buffer_bytes_max``: the bytes that may wait for a file that takes nothing.
     """
 
     def __init__(self, journal: str, *, buffer_bytes_max: int = BUFFER_BYTES_MAX) -> None:
         self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT_MAX)
-        """The newest records, but for those of single messages."""
+        """The newest records, except those of single messages."""
         self._lines: list[str] = []
         self._lock = threading.Lock()
         if journal == JOURNAL_STDOUT:
@@ -72,14 +72,14 @@ class Recorder:
             except OSError as error:
                 raise OSError(error.errno, f"journal {path}: {error.strerror}") from error
             _end_cut_line(fd)
-        self._outlet = Outlet(fd, buffer_bytes_max)
+        self._writer = BoundedWriter(fd, buffer_bytes_max)
         self._lost = 0
-        """Records that had no room, and of which the file does not tell yet."""
+        """The number of records without room that the file does not tell yet."""
         self._lost_before = 0
-        """Those of which it does."""
+        """The number of records without room that the file tells already."""
 
     def record(self, kind: str, at: float | None = None, **fields: Any) -> None:
-        """One record of any kind. ``at`` is ``time.monotonic()`` seconds, default now."""
+        """Records anything. ``at`` is ``time.monotonic()`` seconds, default now."""
         at = time.monotonic() if at is None else at
         record = {"kind": kind, "at": round(at, 6), **fields}
         if kind not in NOT_RECENT:
@@ -87,20 +87,20 @@ class Recorder:
         self._lines.append(_as_json(record) + "\n")
 
     def publish(self, at: float, topic: str, counter: int) -> None:
-        """A publish that was accepted; ``at`` is when it was called."""
+        """Records a publish that was accepted. ``at`` is the time of the call."""
         self._lines.append(
             f'{{"kind":"publish","at":{at:.6f},"topic":{_quoted(topic)},"counter":{counter}}}\n'
         )
 
     def publish_error(self, at: float, topic: str, counter: int, error: SpotError) -> None:
-        """A publish that raised, so that this counter must never arrive anywhere."""
+        """Records a publish that raised. Its counter must never arrive anywhere."""
         said: dict[str, Any] = {"errno": error.errno, "error": str(error)}
         if isinstance(error, HostUnreachable):
             said |= {"reason": error.reason, "unknown": error.unknown}
         self.record("publish_error", at, topic=topic, counter=counter, **said)
 
     def recv(self, message: Message) -> None:
-        """A message that ``recv`` returned just now."""
+        """Records a message that ``recv`` returned just now."""
         topic, data, seq, missed, node, epoch = message
         counter = counter_of(data)
         publisher = publisher_of(data)
@@ -114,13 +114,13 @@ class Recorder:
         )
 
     def host_unreachable(self, error: SpotError) -> None:
-        """EHOSTUNREACH that ``recv`` raised just now."""
+        """Records the EHOSTUNREACH that ``recv`` raised just now."""
         self.record(
             "host_unreachable", node=error.node, topics=list(error.topics), reason=error.reason
         )
 
     def event(self, event: Event) -> None:
-        """An event of the library, with those of its fields that say something."""
+        """Records an event of the library, without its empty fields."""
         said = {name: getattr(event, name) for name in EVENT_FIELDS}
         view = event.view
         if view is not None:
@@ -138,37 +138,37 @@ class Recorder:
             self._hand_over()
 
     def flush(self, timeout: float = CLOSE_TIMEOUT_S) -> bool:
-        """Whether what was recorded so far is written within ``timeout`` seconds.
+        """Whether everything recorded so far is written within ``timeout`` seconds.
 
         Raises OSError when the file can't be written.
         """
         self._hand_over()
-        return self._outlet.drain(timeout)
+        return self._writer.drain(timeout)
 
     def _hand_over(self) -> None:
         with self._lock:
-            # Copy, then delete what was copied: records are appended meanwhile.
+            # Copies, then deletes what was copied, because records are appended meanwhile.
             lines = self._lines[:]
             del self._lines[: len(lines)]
-            if self._lost and self._outlet.put([_lost_line(self._lost)]):
+            if self._lost and self._writer.put([_lost_line(self._lost)]):
                 self._lost_before += self._lost
                 self._lost = 0
-            # Nothing stands behind a hole before the record that tells of it.
-            taken = 0 if self._lost else self._outlet.put(lines)
+            # After a gap, the first record to be written is the one that tells it.
+            taken = 0 if self._lost else self._writer.put(lines)
             if taken < len(lines) and not self._lost:
                 log.warning("the journal is not written as fast as it is made: records are lost")
             self._lost += len(lines) - taken
 
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> int:
-        """Writes the rest and closes the file; waits up to ``timeout`` seconds for that.
+        """Writes the rest and closes the file. Waits up to ``timeout`` seconds for that.
 
-        Returns how many records did not reach the file since it was opened, at most. Raises
-        OSError when the file can't be written.
+        Returns the number of records, at most, that did not reach the file since it was opened.
+        Raises OSError when the file can't be written.
         """
         try:
             self._hand_over()
         finally:
-            left = self._outlet.close(timeout)
+            left = self._writer.close(timeout)
         return self._lost_before + self._lost + left
 
 
@@ -183,7 +183,7 @@ def _standard_output() -> int:
 
 
 def _end_cut_line(fd: int) -> None:
-    # A killed incarnation may have left half a line: the next one must not continue it.
+    # A killed incarnation may have left half a line, which the next one must not continue.
     size = os.fstat(fd).st_size
     if size and os.pread(fd, 1, size - 1) != b"\n":
         os.write(fd, b"\n")

@@ -1,4 +1,4 @@
-"""One node, from its settings until a signal ends it."""
+"""Runs one node, from its settings until a signal ends it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ log = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SYNC_ATTEMPT_S = 5.0
-"""How long one try to synchronise waits; the next follows at once."""
+"""Seconds that one attempt to synchronise waits. The next attempt follows at once."""
 THREADS_END_S = 2.0
 
 
 def run(settings: ProgramSettings) -> int:
     """Runs a node until SIGTERM or Ctrl-C. Returns the exit code: 0, or 1 after a failure.
 
-    To be called from the main thread, with the process to itself: it blocks both signals in all
-    threads and waits for them here, so that no call of the library is ever interrupted, and so
-    that they also reach a program that is process 1 of a container.
+    Call it from the main thread of a process that does nothing else. It blocks both signals in all
+    threads and waits for them here. So no signal interrupts a call of the library, and the signals
+    also reach a program that is process 1 of a container.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     stderr = start_logging(settings.config.log_level, settings.log_format)
@@ -48,7 +48,7 @@ def run(settings: ProgramSettings) -> int:
         with ExitStack() as stack:
             return NodeProgram(settings, stack, complain).run_until_signal()
     except (SpotError, OSError) as error:
-        # A port in use, a file that can't be opened: no fault of the program, so no traceback.
+        # A port in use or a file that can't be opened is no bug of the program: no traceback.
         complain(str(error))
     finally:
         stderr.close()
@@ -56,9 +56,9 @@ def run(settings: ProgramSettings) -> int:
 
 
 class NodeProgram:
-    """A node with its traffic, journal and health. Everything it opens is left to ``stack``.
+    """A node with its traffic, journal and health. ``stack`` closes everything that it opens.
 
-    ``complain`` tells the user what went wrong, and returns at once.
+    ``complain`` tells the user of an error, and returns at once.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class NodeProgram:
         self._threads: list[threading.Thread] = []
         self._recorder = Recorder(settings.journal)
         stack.callback(self._close_recorder)
-        # Peers are added once somebody listens to the events, so that the journal has every dial.
+        # It adds peers after it listens to the events, so that the journal has every dial.
         self._node = Spot(settings.config.with_settings(cluster=()))
         stack.callback(self._leave)
         self._traffic = Traffic(self._node, self._recorder, settings)
@@ -116,7 +116,7 @@ class NodeProgram:
         return 1 if self._failure else 0
 
     def status(self) -> dict[str, Any]:
-        """What ``spot node --check`` and the testbed ask for; see ``docs/journal.md``."""
+        """The status document of ``docs/journal.md``, for ``spot node --check`` and the testbed."""
         node = self._node
         topics = node.list_topics()
         local = sorted(topic for topic in topics if node.topic_is_local(topic))
@@ -154,7 +154,7 @@ class NodeProgram:
         )
 
     def _synchronise(self) -> None:
-        """Tries until every peer has answered, so that nodes may be started in any order."""
+        """Tries until every peer has answered, so that nodes can be started in any order."""
         while not self._stopped.is_set():
             try:
                 answers = self._synchronise_once()
@@ -167,7 +167,7 @@ class NodeProgram:
             return
 
     def _synchronise_once(self) -> list[str]:
-        """Who has answered. Raises TimedOut when somebody has not."""
+        """The nodes that answered. Raises TimedOut when one did not."""
         try:
             answers = sorted(self._node.cluster_sync(timeout=SYNC_ATTEMPT_S))
         except TimedOut as error:

@@ -1,4 +1,4 @@
-"""What one node program does: the node's own settings and a few for the program around it."""
+"""The settings of a node program: those of the node, and a few of the program around it."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ class ProgramSettings:
     """The settings of one ``spot node``."""
 
     config: Config
-    """Those of the node itself. Its ``topics`` are what the program publishes to."""
+    """The settings of the node. The program publishes to its ``topics``."""
     rate: float = 0.0
-    """Messages a second to each topic, the node's own and those of ``publish``. 0: none."""
+    """Messages a second to each of the node's own topics and of ``publish``. 0: none."""
     publish: tuple[str, ...] = ()
-    """Topics of other nodes to publish to; the node's own among them count as its own."""
+    """Topics of other nodes to publish to. The node's own topics among them count as its own."""
     payload_bytes: int = 64
-    """Size of a published payload; never less than its counter needs."""
+    """Size of a published payload, in bytes. It grows if the counter needs more."""
     journal: str = JOURNAL_STDOUT
     """File that the journal is appended to. ``-`` is standard output, ``none`` is nowhere."""
     control: str | None = None
-    """Path of the unix socket that answers ``spot node --check``. None: there is none."""
+    """Path of the unix socket that answers ``spot node --check``. None: no socket."""
     log_format: str = "text"
-    """``text`` or ``json``; the log goes to standard error."""
+    """Format of the log on standard error: ``text`` or ``json``."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> ProgramSettings:
@@ -83,9 +83,9 @@ class ProgramSettings:
 
 
 def variable_text(name: str, value: object) -> str:
-    """What the variable of a setting must hold, of the library's or of the program's settings.
+    """The text of a setting's variable, for settings of the library and of the program.
 
-    As ``spot.config.setting_text``, which says what is refused by InvalidArgument.
+    Raises InvalidArgument as ``spot.config.setting_text`` does.
     """
     variable = f"SPOT_{name.upper()}"
     if variable not in PROGRAM_VARIABLES:

@@ -1,4 +1,4 @@
-"""What a terminal can't show."""
+"""Characters that a terminal can't show."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["escape_what_can_not_be_shown"]
 
 
 def escape_what_can_not_be_shown() -> None:
-    r"""From now on this process prints characters that a terminal's encoding lacks as ``\u2603``.
+    r"""Makes this process print characters that the terminal's encoding lacks as ``\u2603``.
 
-    Topics and messages may hold any, and a program that ends with a UnicodeEncodeError for one of
-    them shows none of the others.
+    Topics and messages may hold any character. A program that ends with a UnicodeEncodeError for
+    one of them shows none of the others.
     """
     for stream in (sys.stdout, sys.stderr):
-        # None: it is closed. Something else than a file: whoever put it there reads it.
+        # None: it is closed. Something other than a file: the code that put it there reads it.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

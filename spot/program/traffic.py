@@ -1,6 +1,6 @@
 """Publishes numbered messages at a rate, to the node's own topics and to those of other nodes.
 
-A counter is never used twice, not even when its publish raised: payload.py says what for.
+It uses no counter twice, even if the publish raised. payload.py says what counters are for.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 __all__ = ["Traffic", "publish_numbered"]
 
 NAP_MIN_S = 0.001
-"""A shorter wait costs more than it spreads: at higher rates messages leave in small bursts."""
+"""Shorter waits cost too much. So at higher rates messages leave in small bursts."""
 IDLE_S = 0.05
-"""A publisher without topics looks so often whether it has been given one."""
+"""Seconds between two looks of a publisher without topics for a new one."""
 BEHIND_MAX_S = 1.0
-"""A publisher held up for longer goes on from now, rather than send all it owes at once."""
+"""A publisher that was held up for longer skips the messages that it missed."""
 
 
 class Traffic:
-    """What one node publishes: to its own topics, and to REMOTE ones, each on a thread of its own.
+    """Publishes to a node's own topics on one thread, and to REMOTE topics on another.
 
-    So a REMOTE topic whose host is slow holds up no other. Both end with ``quiet``.
+    So a slow host of a REMOTE topic does not hold up the node's own topics. ``quiet`` ends both.
     """
 
     def __init__(self, node: Spot, recorder: Recorder, settings: ProgramSettings) -> None:
@@ -39,7 +39,7 @@ class Traffic:
         self._recorder = recorder
         self._settings = settings
         self.incarnation = f"{time.time_ns():x}"
-        """What payloads say beside the node's id: it keeps counters of two incarnations apart."""
+        """Payloads have it beside the node's id, to keep the counters of two incarnations apart."""
         self._own = list(settings.config.topics)
         self._remote = [topic for topic in settings.publish if topic not in self._own]
         self._quiet = threading.Event()
@@ -58,17 +58,17 @@ class Traffic:
             self._publish(self._remote, Publisher(self.incarnation, self._node.node_id))
 
     def add(self, topic: str) -> None:
-        """Publishes to this topic of the node from now on, too."""
+        """Begins to publish to this topic of the node too."""
         if topic not in (*self._own, *self._remote):
             self._own.append(topic)
 
     def drop(self, topic: str) -> None:
-        """Publishes to this topic of the node no more."""
+        """Ends publishing to this topic of the node."""
         if topic in self._own:
             self._own.remove(topic)
 
     def quiet(self, timeout: float) -> bool:
-        """Publishes no more. Whether every publish under way has returned within ``timeout`` s."""
+        """Ends publishing. Whether every publish under way returned within ``timeout`` seconds."""
         self._quiet.set()
         until = time.monotonic() + timeout
         for publishing in (self._publishing_own, self._publishing_remote):
@@ -101,8 +101,8 @@ def publish_numbered(
 ) -> None:
     """Publishes to each topic ``rate`` times a second (more than 0) until ``stopped`` is set.
 
-    ``topics`` may change meanwhile. An error of SPOT is recorded, and the next message tried when
-    its time comes. ``publisher``: what payloads name as theirs; None: they name none.
+    ``topics`` may change meanwhile. It records an error of SPOT, and goes on with the next message
+    at its time. ``publisher``: the publisher that payloads name. None: they name none.
     """
     counter = 0
     due = time.monotonic()

@@ -1,4 +1,4 @@
-"""EventLog of events: to those who listen, and in the log."""
+"""The event log: events go to their listeners, and to the log."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class EventLog:
         )
 
     def _level_of(self, event: Event) -> int:
-        """The level of an event. A refusal that each dial repeats is a warning only at first."""
+        """The level of an event. A refusal that repeats with each dial is a warning only once."""
         told = self._refusals_told
         if event.kind == "link_up":
             told.pop(event.node or "", None)

@@ -1,13 +1,13 @@
-"""The event loop of a node: reads what has arrived, does what is due, sends what can go.
+"""The event loop of a node: it reads what has arrived, does what is due, and sends what can go.
 
 The thread that polls the transport calls ``after_poll`` after each poll. A call that has changed
-the core calls ``act``. The loop knows neither zmq nor threads: it has a transport, a clock and a
-way to wake the thread that polls. Real nodes run it on zmq (driver.py); the simulation in
+the core calls ``act``. The loop knows neither zmq nor threads. It has a transport, a clock and a
+way to wake the thread that polls. Real nodes run it on zmq (threads.py). The simulation in
 tests/simulation runs the same code on a simulated network.
 
-One rule holds it together. The transport may tell of input only once, and any use of it may swallow
-that news (zmq's descriptor is edge-triggered). So whoever has used the transport asks it for input
-before giving up the lock, and reads what there is.
+The transport may report input only once, and any use of the transport may swallow that report
+(zmq's descriptor is edge-triggered). So the loop has one rule: a thread that has used the transport
+asks it for input before giving up the lock, and reads what there is.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from spot.core.node import NodeCore
 from spot.errors import Closed
 from spot.message import Event
 from spot.runtime.publish_buffers import PublishBuffers
-from spot.runtime.resolver import Resolved, Resolver
+from spot.runtime.resolver import AddressRotation, Resolved, Resolver
 from spot.transport.interface import Transport
 
 FRAMES_PER_TURN = 64
 TURN_S = 0.05
 """A turn ends after so many frames or seconds: heartbeats and other threads come in between."""
 SETTLE_S = (0.002, 0.02)
-"""The loop looks at the transport again this long after a hang-up, which takes libzmq a moment."""
+"""Seconds until the loop looks at the transport again after it ended a connection in libzmq."""
 
 
 class Waker(Protocol):
@@ -42,17 +42,17 @@ class Waker(Protocol):
     io_polls: bool
 
     def wake(self) -> None:
-        """Has the thread that polls take a turn now."""
+        """Makes the thread that polls take a turn now."""
 
     def tell_progress(self) -> None:
-        """Has threads that wait in a call look at what they wait for."""
+        """Makes threads that wait in a call check what they wait for."""
 
 
 class EventSink(Protocol):
-    """What is told of events. See EventLog."""
+    """The receiver of events. See EventLog."""
 
     def tell(self, events: Iterable[Event]) -> None:
-        """Takes note of events, in their order."""
+        """Takes events, in their order."""
 
     def tell_bad_frame(self, error: Exception) -> None:
         """Takes note of a frame that the core has failed on."""
@@ -82,12 +82,13 @@ class EventLoop:
         self._waker = waker
         self._buffers = buffers
         self._resolver = resolver
+        self._rotation = AddressRotation()
         self._events = events
         self._fail = fail
         self.closed = False
-        # Whether there may be input that no poll will report: whoever polls next asks first.
+        # There may be input that no poll will report. The next thread to poll asks first.
         self.unasked = False
-        # Until when the thread that reads polls, 0 while none does.
+        # Until when the reading thread polls. 0 while no thread polls.
         self.poll_until = 0.0
         self._unsent: list[bytes] = []
         self._settle: list[float] = []
@@ -95,7 +96,7 @@ class EventLoop:
     # Before and after a poll
 
     def before_poll(self) -> bool:
-        """Does what can be done without waiting. False if that is nothing: then poll."""
+        """Does what can be done without waiting. False if there is nothing: then poll."""
         if self._buffers.dirty:
             self.flush()
         elif self._core.effects.touched:
@@ -107,12 +108,12 @@ class EventLoop:
         return True
 
     def begin_poll(self) -> float:
-        """Returns until when to poll, at the most."""
+        """Returns the latest time at which the poll is to end."""
         self.poll_until = self.due()
         return self.poll_until
 
     def due(self) -> float:
-        """When something is to be done, though nothing arrives."""
+        """The next time at which something is to be done, even if nothing arrives."""
         due = self._core.deadline
         return min(due, self._settle[0]) if self._settle else due
 
@@ -152,7 +153,7 @@ class EventLoop:
                 monitor = False
                 transport.read_monitor()
             if not more:
-                # What peers sent before their end has been read.
+                # Frames that peers sent before their connection ended have been read now.
                 self._lose_ended(now)
             if now >= self._core.deadline:
                 self._do_due(now)
@@ -181,7 +182,7 @@ class EventLoop:
             if self._clock() - now > TURN_S:
                 left = 0
             if lead and inbox.items and not self._waker.io_polls:
-                # What came is handed out first. Whoever polls next asks whether there is more.
+                # These messages are handed out first. The next thread to poll asks for more.
                 self.unasked = True
                 break
             more = transport.has_input()
@@ -196,7 +197,7 @@ class EventLoop:
             self._core.give_up(conn, "a frame could not be handled", now)
 
     def _lose_ended(self, now: float) -> None:
-        """Connections that have ended, or took no frame, are lost to the core."""
+        """Connections that have ended, or that took no frame, are lost to the core."""
         if self._unsent:
             self._lose_unsent(now)
         if self._transport.ended:
@@ -218,7 +219,7 @@ class EventLoop:
                 core.alive(conn, now)
         core.tick(now)
         if late:
-            # This node was itself stopped, and has not yet read which peers greeted meanwhile.
+            # This node was itself stopped, and has not yet read the greetings that came meanwhile.
             transport.excuse_unauthenticated(late, now)
         else:
             transport.end_unauthenticated(now, core.is_link)
@@ -226,7 +227,7 @@ class EventLoop:
     # What the core wants done
 
     def flush(self) -> None:
-        """Gives what was published its order, and sends it."""
+        """Orders the messages that were published, and sends them."""
         if self.closed:
             raise Closed("the node is closed")
         try:
@@ -240,7 +241,7 @@ class EventLoop:
             self._fail(error)
 
     def act(self) -> None:
-        """After a call has changed the core: carries it out, and reads what came."""
+        """After a call has changed the core: carries out the effects, and reads what came."""
         try:
             self._act()
         except Closed:
@@ -253,18 +254,18 @@ class EventLoop:
         if self.carry_out(now):
             more = self._transport.has_input()
             if more or self._unsent or self._transport.ended:
-                # An end waits if the last turn handed out what it had read, before it asked again.
+                # This waits if the last turn handed out what it had read before it asked again.
                 self.serve(readable=more)
                 return
             self.unasked = False
         if now >= self._core.deadline:
-            # Threads that use the node all the time may keep the lock from the one that is to tick.
+            # Threads that use the node all the time may keep the lock from the I/O thread.
             self.serve()
 
     def carry_out(self, now: float) -> bool:
-        """Sends, dials, hangs up and tells as the core has decided.
+        """Sends, dials, ends connections and tells events, as the core has decided.
 
-        True if the transport was used: then somebody has to ask it for input.
+        True if the transport was used: then the caller must ask it for input.
         """
         core = self._core
         effects = core.effects
@@ -275,7 +276,7 @@ class EventLoop:
             used = True
             if effects.rerouted:
                 effects.rerouted = False
-                # What was accepted for a host that is lost waits for it.
+                # Publishes that were accepted for a lost host wait for that host.
                 self._buffers.order()
                 self._buffers.retire()
             for conn, parts in core.take_sends(now):
@@ -298,6 +299,7 @@ class EventLoop:
                 self._transport.log_refusal(conn, why)
         if effects.events:
             events, effects.events = effects.events, []
+            self._rotate(events)
             self._events.tell(events)
             effects.progress = True
         if effects.progress:
@@ -325,19 +327,31 @@ class EventLoop:
 
     def _connect(self, conn: bytes, found: Resolved, now: float) -> None:
         core = self._core
-        if conn not in core.links.by_conn:
+        link = core.links.by_conn.get(conn)
+        if link is None or link.endpoint is None:
             return
         if found.error:
             core.lost(conn, found.error, now)
-        elif self._transport.is_bound(found.address):
+            return
+        self._rotation.keep(core.dials.by_endpoint)
+        address = self._rotation.pick(link.endpoint, found.addresses)
+        if self._transport.is_bound(address):
             core.itself(conn, now)
+            return
+        try:
+            other = self._transport.connect(conn, address)
+        except OSError as error:
+            core.lost(conn, f"can't dial {address}: {error.strerror}", now)
+            return
+        if other is not None:
+            if not core.is_link(other):
+                self._rotation.failed(link.endpoint)
+            core.same(conn, other, now)
         else:
-            try:
-                other = self._transport.connect(conn, found.address)
-            except OSError as error:
-                core.lost(conn, f"can't dial {found.address}: {error.strerror}", now)
-                return
-            if other is not None:
-                core.same(conn, other, now)
-            else:
-                core.made(conn, now)
+            core.made(conn, now)
+
+    def _rotate(self, events: Iterable[Event]) -> None:
+        """An endpoint whose dial has failed is dialled at its next address."""
+        for event in events:
+            if event.kind in ("dial_failed", "refused") and event.endpoint is not None:
+                self._rotation.failed(event.endpoint)

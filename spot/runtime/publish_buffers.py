@@ -1,8 +1,8 @@
-"""Where publishes wait for the next flush, and how they get their order.
+"""Publish buffers: where publishes wait for the next flush, and how the flush orders them.
 
 A publish appends to its topic's buffer without the lock. The buffers that hold something are
-``dirty``. The thread that flushes has the lock, and gives what all of them hold its order: from
-here the publishes go to the replay buffers and queues of the core.
+``dirty``. The thread that flushes has the lock. It orders what all buffers hold, and passes it to
+the replay buffers and queues of the core.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from spot.core.topics.hosted_topic import HostedTopic
 BUFFER_MSGS = 1000
 FEW_MSGS = 8
 BUFFERS_TOGETHER = 4
-"""From this many buffers on, those with few messages are ordered together."""
+"""From this many buffers on, buffers with few messages are ordered together."""
 HOT_S = 20e-6
 HOT_PER_MSG_S = 1e-6
 HOT_MAX_S = 200e-6
@@ -24,14 +24,15 @@ HOT_MANY_MAX_S = 1e-3
 
 
 class IoThread(Protocol):
-    """What flushes when no publish does. See Wakeups."""
+    """The thread that flushes when no publish does. See Wakeups."""
 
     def wake_io_thread(self) -> None:
-        """Has it flush soon. Called with the lock or without."""
+        """Makes it flush soon. Called with the lock or without."""
 
 
 class PublishBuffer:
-    """Where publishes to one topic wait for the next flush; ``hosted`` is None if it is REMOTE.
+    """The buffer in which publishes to one topic wait for a flush. ``hosted`` is None if it is
+    REMOTE.
 
     It takes messages without the lock until it holds ``limit`` of them.
     """
@@ -47,7 +48,7 @@ class PublishBuffer:
 
 
 class PublishBuffers:
-    """The publish buffers of a node. What says "lock held" needs the node's lock."""
+    """The publish buffers of a node. Call methods marked "lock held" with the node's lock."""
 
     def __init__(self, core: NodeCore, io_thread: IoThread) -> None:
         self._core = core
@@ -55,12 +56,12 @@ class PublishBuffers:
         self.of_topic: dict[str, PublishBuffer] = {}
         self.dirty: deque[PublishBuffer] = deque()
         # Until then a publish leaves the flush to a later publish, or to the I/O thread, which is
-        # armed for it. Publishers read both without the lock.
+        # armed for it. Publishers read both fields without the lock.
         self.hot_until = 0.0
         self.armed = False
 
     def order(self) -> int:
-        """Lock held. Gives what was published its order, and returns how much that was."""
+        """Lock held. Orders the published messages, and returns how many they were."""
         dirty = self.dirty
         count = 0
         buffers: list[PublishBuffer] = []
@@ -70,7 +71,7 @@ class PublishBuffers:
         for _ in range(len(dirty)):
             buffer = dirty.popleft()
             buffer.dirty = False
-            # Publishers append meanwhile: what is taken must be exactly what is removed.
+            # Publishers append meanwhile. Exactly the messages that were taken must be removed.
             held = buffer.payloads
             waiting = len(held)
             hosted = buffer.hosted
@@ -83,7 +84,7 @@ class PublishBuffers:
                     payloads += [held.pop(0) for _ in range(1, waiting)]
             elif waiting:
                 if topics and hosted is not None:
-                    # A topic may have two buffers, when the first was retired: that comes first.
+                    # A topic has two buffers if its first one was retired. That one goes first.
                     count += self._order_together(buffers, topics, payloads)
                 batch = held[:waiting]
                 del held[:waiting]
@@ -103,7 +104,7 @@ class PublishBuffers:
         count = len(payloads)
         self._core.counters.publishes += count
         room = self._core.hosting.publish_across(topics, payloads)
-        # It is room for all of them.
+        # The room is shared by all of these topics.
         limit = min(BUFFER_MSGS, room // len(buffers))
         if limit < BUFFER_MSGS:
             for buffer in buffers:
@@ -116,7 +117,7 @@ class PublishBuffers:
         return count
 
     def order_now(self, buffer: PublishBuffer, batch: list[bytes]) -> None:
-        """Lock held. Gives a batch its order, after what the buffer held before."""
+        """Lock held. Orders a batch, after what the buffer held before."""
         core = self._core
         core.counters.publishes += len(batch)
         hosted = buffer.hosted
@@ -131,32 +132,34 @@ class PublishBuffers:
         if remote is None:
             core.counters.publish_unknown += len(batch)
         elif remote.link is None and remote.node in core.links.by_node:
-            # It is back, and hasn't announced the topic.
+            # The host is back, and hasn't announced the topic yet.
             core.remote.lose(remote.node, len(batch))
         else:
             core.remote.publish(remote, batch)
             self._limit(buffer, 0 if remote.link is None else core.remote.room(remote))
 
     def _limit(self, buffer: PublishBuffer, room: int) -> None:
-        """Lock held. The buffer takes so many without looking again."""
+        """Lock held. The buffer takes this many messages before it checks for room again."""
         buffer.limit = min(BUFFER_MSGS, room)
         if not room:
-            # A full queue is the peer's, not the topic's: the other buffers look again, too.
+            # A full queue belongs to the peer, not to the topic: other buffers check again, too.
             self.of_topic.clear()
 
     def note_flush(self, count: int, began: float, ended: float) -> None:
-        """Lock held. A flush of ``count`` messages was made: how long the next batch may gather.
+        """Lock held. A flush of ``count`` messages was made. Sets how long the next batch may
+        gather.
 
-        The more was waiting, the longer; and for as long as this flush took, so that no more than
-        half of the time goes into flushing, however many subscribers there are.
+        The time grows with the number of messages that waited. It is at least as long as this flush
+        took, so that flushes take no more than half of the time, however many subscribers there
+        are.
         """
         gathers = min(HOT_S + count * HOT_PER_MSG_S, HOT_MAX_S)
         self.hot_until = ended + max(gathers, min(ended - began, HOT_MANY_MAX_S))
 
     def retire(self) -> None:
-        """Lock held. Hosts have changed: the next publish to a REMOTE topic looks again.
+        """Lock held. Hosts have changed: the next publish to a REMOTE topic checks its host again.
 
-        So does that to any topic while there is no quorum.
+        Without a quorum, the next publish to any topic does so.
         """
         refusing = self._core.context.refusing
         buffers = self.of_topic.values()
@@ -164,6 +167,6 @@ class PublishBuffers:
             del self.of_topic[buffer.topic]
 
     def arm(self) -> None:
-        """Has the I/O thread flush soon. Called with the lock or without."""
+        """Makes the I/O thread flush soon. Called with the lock or without."""
         self.armed = True
         self._io_thread.wake_io_thread()

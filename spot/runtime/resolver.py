@@ -1,4 +1,4 @@
-"""Turns an endpoint into an address that can be dialled.
+"""Turns an endpoint into the addresses that can be dialled, and says which is next.
 
 A look-up of a name may take seconds, so each runs in a thread of its own.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import NamedTuple, Protocol
 
 from spot.endpoint import Endpoint, parse_endpoint
@@ -16,9 +16,9 @@ from spot.runtime.signal_lock import SignalLock
 
 
 class Resolved(NamedTuple):
-    """The outcome of a look-up: an address, or the reason why there is none."""
+    """The outcome of a look-up: at least one address, or the reason why there is none."""
 
-    address: str = ""
+    addresses: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -31,8 +31,50 @@ class Resolver(Protocol):
     def resolve(self, endpoint: str, answer: Answer) -> Resolved | None:
         """Lock held. The outcome, if no name has to be looked up.
 
-        None if one has to: then ``answer`` is called later with the lock held, in another thread.
+        Otherwise None: ``answer`` is called later, in another thread, with the lock held.
         """
+
+
+class AddressRotation:
+    """Which of its addresses an endpoint is dialled at next.
+
+    An address is dialled again until a dial to it fails. Then it is the turn of the first one in
+    the resolver's order that has not failed. When all have failed, it begins again.
+    """
+
+    def __init__(self) -> None:
+        # Of endpoints with several addresses: the one that was dialled last, and those that failed.
+        self._dialled: dict[str, str] = {}
+        self._failed: dict[str, set[str]] = {}
+
+    def pick(self, endpoint: str, addresses: tuple[str, ...]) -> str:
+        """The address to dial now. ``addresses`` are those that the endpoint has now."""
+        if len(addresses) == 1:
+            self._forget(endpoint)
+            return addresses[0]
+        failed = self._failed.setdefault(endpoint, set())
+        failed.intersection_update(addresses)
+        dialled = self._dialled.get(endpoint)
+        if dialled not in addresses or dialled in failed:
+            if failed.issuperset(addresses):
+                failed.clear()
+            dialled = next(address for address in addresses if address not in failed)
+        self._dialled[endpoint] = dialled
+        return dialled
+
+    def failed(self, endpoint: str) -> None:
+        """The last dial of an endpoint has failed."""
+        if endpoint in self._dialled:
+            self._failed[endpoint].add(self._dialled[endpoint])
+
+    def keep(self, endpoints: Container[str]) -> None:
+        """Forgets the endpoints that are not among these."""
+        for endpoint in [known for known in self._dialled if known not in endpoints]:
+            self._forget(endpoint)
+
+    def _forget(self, endpoint: str) -> None:
+        self._dialled.pop(endpoint, None)
+        self._failed.pop(endpoint, None)
 
 
 class ThreadResolver:
@@ -44,7 +86,7 @@ class ThreadResolver:
         self._stopped = False
 
     def stop(self) -> None:
-        """Lock held. The node closes: look-ups that are running get no answer."""
+        """Lock held. The node closes. Look-ups in progress get no answer."""
         self._stopped = True
 
     def resolve(self, endpoint: str, answer: Answer) -> Resolved | None:
@@ -52,7 +94,7 @@ class ThreadResolver:
         parsed = parse_endpoint(endpoint)
         address = _numeric_address(parsed)
         if address is not None:
-            return Resolved(address)
+            return Resolved((address,))
         host = parsed.host
         if host in self._running:
             return Resolved(error=f"the name {host} is still being looked up")
@@ -85,13 +127,15 @@ def _numeric_address(endpoint: Endpoint) -> str | None:
 
 
 def _look_up(endpoint: Endpoint) -> Resolved:
-    """The address of a tcp endpoint with a name; IPv4 first. May block for seconds."""
+    """The addresses of a tcp endpoint with a name, in the system's order. May block for seconds."""
     try:
-        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+        host = endpoint.host_to_look_up
+        found = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, LookupError) as error:
+        # LookupError: Python can't load the codec for names that are not ASCII.
         return Resolved(error=f"the name {endpoint.host} can't be resolved: {error}")
-    found.sort(key=lambda item: item[0] != socket.AF_INET)
-    return Resolved(_tcp_address(str(found[0][4][0]), endpoint.port))
+    addresses = (_tcp_address(str(item[4][0]), endpoint.port) for item in found)
+    return Resolved(tuple(dict.fromkeys(addresses)))
 
 
 def _tcp_address(host: str, port: int) -> str:

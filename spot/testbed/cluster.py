@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from spot.testbed.backends import Backend, NodeState, make_backend
+from spot.testbed.cleanup import sweep
 from spot.testbed.edges import edge_between, edges
 from spot.testbed.errors import (
     AlreadyUp,
@@ -22,12 +23,11 @@ from spot.testbed.errors import (
     ProxyExited,
 )
 from spot.testbed.node_names import check_names, check_topology_name
-from spot.testbed.own_program import OwnProgram, check_status
 from spot.testbed.proxied_link import ProxiedLink
 from spot.testbed.run import Run, state_directory
 from spot.testbed.status import ClusterStatus, NodeStatus
-from spot.testbed.sweep import sweep
 from spot.testbed.topology import Topology, build_topology
+from spot.testbed.user_program import OwnProgram, check_status
 from spot.testbed.variables import check_node_lists, check_variables
 
 __all__ = ["Cluster", "default_rate"]

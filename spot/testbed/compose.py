@@ -93,8 +93,8 @@ class ComposeOptions:
     user: str | None = None
     """User and group, as ``1000:1000``, that all containers run as. None: the images' own."""
     mounts: Mapping[str, str] = field(default_factory=dict)
-    """Folders of this machine for all nodes, by where they see them. One that the engine does not
-    find is an error, and not made."""
+    """Folders of this machine that all nodes see, by their paths in the containers. A folder that
+    the engine does not find is an error: the engine must not make it."""
 
 
 SHIPPED = ComposeOptions()
@@ -359,7 +359,7 @@ def _proxied_node(node: str, cluster: Sequence[str]) -> list[str]:
 
 
 def _volumes(options: ComposeOptions) -> list[str]:
-    # The short syntax splits at colons, and has the engine make what it does not find.
+    # The short syntax splits at colons, and makes the engine create folders that it does not find.
     lines = ["  volumes:"] if options.mounts else []
     for target, source in options.mounts.items():
         lines += [

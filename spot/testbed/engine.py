@@ -36,10 +36,10 @@ COMPOSE_MIN = (2, 24)
 def connect(
     endpoint: EngineEndpoint | None = None, timeout: int = CONNECT_TIMEOUT_S
 ) -> docker.DockerClient:
-    """A client of the engine at ``endpoint``. None: the one that the docker command would take.
+    """A client of the engine at ``endpoint``. None: the engine that the docker command would use.
 
-    ``timeout``: seconds until it must have said hello; later calls may take a minute. Raises
-    EngineMissing; ContextMissing, which is one, when a Docker context names no engine.
+    ``timeout``: seconds in which it must answer a ping. Later calls may take a minute. Raises
+    EngineMissing, or its subclass ContextMissing if a Docker context names no engine.
     """
     endpoint = endpoint or EngineEndpoint.current()
     try:

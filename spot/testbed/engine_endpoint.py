@@ -1,8 +1,9 @@
-"""Which container engine is meant: found once, for the docker SDK and for ``docker compose`` alike.
+"""Finds the container engine once, for both the docker SDK and ``docker compose``.
 
-As the ``docker`` command finds it: ``DOCKER_HOST``, else the context that ``DOCKER_CONTEXT`` names,
-else the one that 'docker context use' has chosen, else this machine's socket. The SDK alone passes
-over a context that it can't find, and takes this machine's engine.
+It looks where the ``docker`` command looks: at ``DOCKER_HOST``, else at the context that
+``DOCKER_CONTEXT`` names, else at the context that 'docker context use' has chosen, else at this
+machine's socket. The SDK by itself would ignore a context that it can't find, and take this
+machine's engine.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ __all__ = ["EngineEndpoint"]
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_CONTEXT = "default"
 VARIABLES = ("DOCKER_HOST", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
-"""What says where an engine is, and how to speak to it."""
+"""The variables that give an engine's address, and the TLS settings for it."""
 
 
 @dataclass(frozen=True)
 class EngineEndpoint:
-    """Where an engine is."""
+    """The address of an engine."""
 
     variables: Mapping[str, str]
-    """Those of ``VARIABLES`` that lead to it; ``DOCKER_HOST`` is among them."""
+    """The ``VARIABLES`` that lead to it. ``DOCKER_HOST`` is among them."""
     context: str | None = None
-    """The Docker context that named it. None: none did."""
+    """The Docker context that named it. None: no context did."""
 
     @classmethod
     def current(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """What the environment (default ``os.environ``) and Docker's files say now.
+        """The engine that the environment (default ``os.environ``) and Docker's files name now.
 
         Raises ContextMissing.
         """
@@ -54,14 +55,14 @@ class EngineEndpoint:
 
     @property
     def host(self) -> str:
-        """Such as ``unix:///var/run/docker.sock``."""
+        """Its address, such as ``unix:///var/run/docker.sock``."""
         return self.variables["DOCKER_HOST"]
 
     def __str__(self) -> str:
         return f"{self.host} (context {self.context})" if self.context else self.host
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """``environ`` for a program that is to speak to this engine and no other."""
+        """``environ``, changed so that a program uses this engine and no other."""
         kept = {
             name: text
             for name, text in environ.items()
@@ -71,11 +72,11 @@ class EngineEndpoint:
 
 
 def _current_context(config: Path) -> tuple[str, str]:
-    """Its name, and what says so."""
+    """The name of the current context, and the file that says so."""
     try:
         name = json.loads(config.read_text(encoding="utf-8")).get("currentContext")
     except (OSError, ValueError, AttributeError):
-        name = None  # as the docker command has it
+        name = None  # as the docker command does
     return (name if isinstance(name, str) and name else DEFAULT_CONTEXT), str(config)
 
 

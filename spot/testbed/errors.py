@@ -53,7 +53,7 @@ class BadProgram(ClusterError, ValueError):
 
 
 class BadSetting(ClusterError, ValueError):
-    """A setting of nodes can't be given to them as it is written."""
+    """Nodes can't have a setting as it is written."""
 
 
 class AlreadyUp(ClusterError):
@@ -73,7 +73,7 @@ class PortInUse(ClusterError):
 
 
 class NoStateDirectory(ClusterError):
-    """The directory where runs are kept can't be made, or not be written to."""
+    """The directory of the runs can't be made, or can't be written to."""
 
 
 class NotOurs(ClusterError, PermissionError):

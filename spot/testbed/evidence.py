@@ -8,9 +8,8 @@ share.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from spot.testbed.journal import Journal
@@ -21,34 +20,10 @@ __all__ = [
     "Effect",
     "Evidence",
     "FaultWindow",
-    "Finding",
     "Notice",
     "Phases",
     "Proof",
-    "Verdict",
 ]
-
-
-class Verdict(StrEnum):
-    """The verdict on a guarantee, or on a whole run."""
-
-    PASS = "pass"  # noqa: S105
-    FAIL = "fail"
-    UNKNOWN = "unknown"
-    """The infrastructure failed, nothing was observed, or a fault was not proved to have acted."""
-
-    @classmethod
-    def of(cls, verdicts: Iterable[Verdict]) -> Verdict:
-        """The verdict on several: fail outranks unknown, unknown outranks pass. None: unknown."""
-        found = set(verdicts)
-        if cls.FAIL in found:
-            return cls.FAIL
-        return cls.PASS if found == {cls.PASS} else cls.UNKNOWN
-
-    @property
-    def exit_code(self) -> int:
-        """0 pass, 1 fail, 3 unknown; 2 is a usage error."""
-        return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3}[self]
 
 
 @dataclass(frozen=True)
@@ -166,18 +141,3 @@ class Evidence:
     bounds: Bounds
     trouble: tuple[str, ...] = ()
     """Failures of the testbed itself, as texts: a proxy that died, a node that ended by itself."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The verdict of one checker on one run."""
-
-    guarantee: str
-    """The name in ``docs/guarantees.md``."""
-    verdict: Verdict
-    summary: str
-    """One line with figures: ``12,400 messages received once, 0 twice``."""
-    details: tuple[str, ...] = field(default=())
-    """The first few faults found, or why the verdict is unknown. Each names node and time."""
-    is_exercised: bool = True
-    """False: nothing in this run could have broken the guarantee, so the verdict is unknown."""

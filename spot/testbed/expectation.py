@@ -29,7 +29,7 @@ class Expectation:
     kind: str
     """The kind of the records, such as ``link_down``."""
     node: str | None = None
-    """Whose journal. None: those of all nodes together."""
+    """The node whose journal counts. None: the journals of all nodes together."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Each field named here must have this value, or one of these values if it is a list. If the
     record's field is a list, one of its entries must."""

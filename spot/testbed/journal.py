@@ -1,4 +1,4 @@
-"""Journals, read: what each node published, received and was told (``docs/journal.md``)."""
+"""Reads journals: what each node published, received and was told (``docs/journal.md``)."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(get_args(EventKind), _EVENT),
     "view": (*_EVENT, "version", "reachable", "quorum", "conflicts"),
 }
-"""What SPOT's own node program records, and the fields that a record of each kind may have beside
-``kind`` and ``at``. Another program may record more.
+"""The kinds of record that SPOT's own node program writes, with the fields that each may have
+beside ``kind`` and ``at``. Another program may record more.
 """
 SHOWN_CHARS_MAX = 60
 
 _shapes: dict[tuple[str, ...], tuple[str, ...]] = {}
-"""The names of the fields of all records so far, each sequence of names once."""
+"""The names of the fields of all records so far. It has each sequence of names once."""
 
 _decode = json.JSONDecoder().raw_decode
 _NUMBER = (int, float)
@@ -65,17 +65,18 @@ _REQUIRED: dict[str, tuple[tuple[str, tuple[type, ...]], ...]] = {
     "command": (("do", (str,)),),
     "lost": (("count", (int,)),),
 }
-"""Without these fields a record says nothing that could be judged."""
+"""Checkers need these fields of a record."""
 
 
 class BadJournal(ClusterError):
-    """A journal breaks its contract, or has a version that is not known."""
+    """A journal breaks its contract, or has an unknown version."""
 
 
 class Record:
-    """One line of a journal. Not to be changed.
+    """One line of a journal. It does not change.
 
-    A run may leave a million of them: names of fields are shared, and only their values are kept.
+    A run may leave a million records. So they share the names of their fields, and each keeps only
+    the values.
     """
 
     __slots__ = ("_names", "_values", "at", "kind")
@@ -93,7 +94,7 @@ class Record:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Everything else in the line: a dict of the caller's own."""
+        """Everything else in the line, in a new dict."""
         return dict(zip(self._names, self._values, strict=True))
 
     def __eq__(self, other: object) -> bool:
@@ -112,7 +113,7 @@ class IncarnationRecords:
     """One incarnation of a node, from ``start`` on."""
 
     records: tuple[Record, ...]
-    """In the order of the file."""
+    """All its records, in the order of the file."""
 
     def of(self, *kinds: str) -> Iterator[Record]:
         """The records of these kinds."""
@@ -125,7 +126,7 @@ class IncarnationRecords:
 
     @property
     def ended_well(self) -> bool:
-        """Whether it left, rather than being killed."""
+        """Whether it left. False: it was killed."""
         return self.records[-1].kind == "closed"
 
 
@@ -135,18 +136,18 @@ class Journal:
 
     incarnations: tuple[IncarnationRecords, ...] = ()
     lost: int = 0
-    """Records that its file lacks, as it took them too slowly."""
+    """The number of records that its file lacks, as it took them too slowly."""
 
     @property
     def records(self) -> Iterator[Record]:
-        """Of all incarnations, in the order of the file."""
+        """The records of all incarnations, in the order of the file."""
         return (record for incarnation in self.incarnations for record in incarnation.records)
 
     @classmethod
     def read(cls, path: Path) -> Journal:
-        """The journal in this file; an empty one when there is no such file.
+        """The journal in this file, or an empty one if there is no such file.
 
-        Raises BadJournal, naming file and line.
+        Raises BadJournal, which names file and line.
         """
         try:
             with path.open(encoding="utf-8", errors="replace") as file:
@@ -156,10 +157,10 @@ class Journal:
 
     @classmethod
     def parse(cls, lines: Iterable[str], name: str = "journal") -> Journal:
-        """The journal in these lines. ``name``: what errors call it. Raises BadJournal.
+        """The journal in these lines. ``name``: its name in errors. Raises BadJournal.
 
-        Of each incarnation one line may be no JSON: what a killed node was writing. Kinds and
-        fields that are not known are kept, and mean nothing.
+        In each incarnation one line may be no JSON, as a killed node may leave half a line. It
+        keeps kinds and fields that it doesn't know.
         """
         incarnations: list[list[Record]] = []
         lost = 0
@@ -193,7 +194,7 @@ class Journal:
 
 
 def _document(line: str) -> Any:
-    """What json.loads gives, in two thirds of its time. Raises ValueError."""
+    """The same as json.loads, in two thirds of its time. Raises ValueError."""
     document, end = _decode(line)
     if end != len(line):
         raise ValueError("something stands behind the object")
@@ -201,7 +202,7 @@ def _document(line: str) -> Any:
 
 
 def _record(document: Any) -> Record:
-    """The record of one line. Raises ValueError saying what is wrong with it."""
+    """The record of one line. Raises ValueError, which says what is wrong with it."""
     if not isinstance(document, dict):
         raise ValueError(f"a record is an object, not {str(document)[:SHOWN_CHARS_MAX]}")
     kind, at = document.pop("kind", None), document.pop("at", None)

@@ -1,6 +1,6 @@
-"""Which names nodes may have: each is a DNS label, as containers dial one another by name.
+"""The names that nodes may have. Each is a DNS label, as containers dial one another by name.
 
-The rule is the same for processes, so that a topology runs on both backends.
+The same rule holds for processes, so that a topology runs on both backends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RESERVED = {
     "proxy-server": "the log of the proxy server has this name",
 }
 BETWEEN = "-to-"
-"""Between the two nodes in the name of an edge, such as ``b-to-a``."""
+"""Separates the two nodes in the name of an edge, such as ``b-to-a``."""
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.IGNORECASE | re.ASCII)
 _RULE = (
     f"its name is a DNS label, 1 to {LABEL_CHARS_MAX} letters of a to z, digits and '-', with no "
@@ -31,7 +31,7 @@ _RULE = (
 
 
 def check_name(name: str) -> None:
-    """Raises UnknownTopology when no container could have this name, or be dialled by it."""
+    """Raises UnknownTopology if a container can't have this name, or can't be dialled by it."""
     if not _LABEL.fullmatch(name) or len(name) > LABEL_CHARS_MAX:
         raise UnknownTopology(f"a node can't be called {name!r:.80}: {_RULE}")
     why = RESERVED.get(name.lower())
@@ -44,7 +44,7 @@ def check_name(name: str) -> None:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Checks every name, and that DNS tells them apart. Raises UnknownTopology."""
+    """Checks each name, and that they differ for DNS. Raises UnknownTopology."""
     taken: dict[str, str] = {}
     for name in names:
         check_name(name)
@@ -57,7 +57,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def check_topology_name(name: str) -> None:
-    """Raises UnknownTopology when files and containers can't be called after it."""
+    """Raises UnknownTopology if files and containers can't be named after it."""
     allowed = all(sign.isalnum() or sign in "-_." for sign in name)
     if not allowed or not name[:1].isalnum() or len(name) > TOPOLOGY_CHARS_MAX:
         raise UnknownTopology(
@@ -67,7 +67,7 @@ def check_topology_name(name: str) -> None:
 
 
 def _is_address(name: str) -> bool:
-    # Also 7 and 0x7f, as every resolver reads them.
+    # 7 and 0x7f are addresses too, as every resolver reads them.
     try:
         socket.inet_aton(name)
     except OSError:

@@ -36,7 +36,7 @@ class PortReservation:
         low, high = _ephemeral_range()
         candidates = list(range(PORT_MIN, PORT_MAX + 1))
         random.shuffle(candidates)
-        # Taken from the end: those outside the range first.
+        # The loop takes them from the end, so the ports outside the range come last here.
         candidates.sort(key=lambda port: not low <= port <= high)
         taken: list[int] = []
         while len(taken) < count and candidates:

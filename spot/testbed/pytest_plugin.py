@@ -31,7 +31,7 @@ from spot.testbed.errors import (
     ContextMissing,
     EngineMissing,
 )
-from spot.testbed.evidence import Evidence, Finding, Phases, Verdict
+from spot.testbed.evidence import Evidence, Phases
 from spot.testbed.faults import ActiveFault, inject, parse_fault
 from spot.testbed.report import write_report
 from spot.testbed.report.files import PAGE_FILE
@@ -39,6 +39,7 @@ from spot.testbed.results import Result
 from spot.testbed.scenario_run import verdict_of
 from spot.testbed.topology import Topology
 from spot.testbed.variables import check_variables
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = ["ClusterUnderTest", "Wanted", "cluster_under_test"]
 

@@ -46,7 +46,7 @@ class Draw:
         return choices[self.whole(0, len(choices) - 1)]
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
-        """All of them in any order."""
+        """The items, in an order drawn by the seed."""
         left = list(items)
         return [left.pop(self.whole(0, len(left) - 1)) for _ in items]
 

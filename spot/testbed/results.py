@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from spot.testbed.evidence import Evidence, FaultWindow, Finding, Proof, Verdict
+from spot.testbed.evidence import Evidence, FaultWindow, Proof
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = ["FaultResult", "Result"]
 
@@ -22,8 +23,8 @@ class FaultResult:
     end_s: float | None
     proof: tuple[Proof, ...]
     detect_s: float | None
-    """From the fault until the last node that must be told was told. None: no node was told, or
-    none had to be."""
+    """From the fault until the last node that must be told was told. None: no node was told, or no
+    node had to be told."""
     recover_s: float | None
     """From the heal until a message had come over every link that the fault broke. None: it broke
     no link, or a message did not come."""

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from spot.testbed.errors import NoStateDirectory, NotOurs
-from spot.testbed.own_program import OwnProgram
 from spot.testbed.process_id import ProcessId
 from spot.testbed.topology import Topology
+from spot.testbed.user_program import OwnProgram
 
 __all__ = ["Run", "state_directory", "state_lock"]
 
@@ -241,7 +241,7 @@ class Run:
 
     @property
     def control_directory(self) -> Path:
-        """The directory of only the nodes' control sockets: containers mount it."""
+        """The directory of the nodes' control sockets, and of nothing else. Containers mount it."""
         return (self.directory / CONTROL).resolve()
 
     def control_socket(self, node: str) -> Path:

@@ -52,7 +52,7 @@ COMMAND_OPTIONS: Mapping[str, Mapping[str, type]] = {
     "subscribe": {"last": int},
     "route": {"backups": list, "replace": bool},
 }
-"""The optional fields of each command and their types. A list is one of node names."""
+"""The optional fields of each command and their types. A list holds node names."""
 
 
 @dataclass(frozen=True)

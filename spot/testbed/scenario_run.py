@@ -27,12 +27,13 @@ from spot.testbed.checkers import check_all, check_expectations, fault_results
 from spot.testbed.cluster import Cluster
 from spot.testbed.collect import end_traffic, read_journals
 from spot.testbed.errors import ClusterError, ClusterNotReady
-from spot.testbed.evidence import Evidence, FaultWindow, Finding, Phases, Verdict
+from spot.testbed.evidence import Evidence, FaultWindow, Phases
 from spot.testbed.faults import ActiveFault, FaultNotApplied, Late, inject
 from spot.testbed.report import write_report
 from spot.testbed.results import Result
 from spot.testbed.scenario import CommandStep, FaultStep, Scenario
 from spot.testbed.status import ClusterStatus
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = ["TIMELINE", "run_scenario", "verdict_of"]
 
@@ -144,7 +145,7 @@ class _Attempt:
     held_down: set[str] = field(default_factory=set)
     """Late nodes whose step of the timeline has not come yet."""
     complaints: list[tuple[float, str]] = field(default_factory=list)
-    """Commands that ended otherwise than the scenario says, and when."""
+    """Commands whose result was not the one that the scenario expects, and when."""
     commands: int = 0
     started: float = field(default_factory=time.monotonic)
     ready: float | None = None
@@ -184,7 +185,8 @@ class _Attempt:
                 self._stop()
 
     def evidence(self, directory: Path) -> Evidence:
-        """What the run has left; a journal that breaks its contract is trouble."""
+        """The evidence that the run has left. A journal that breaks its contract is noted as
+        trouble."""
         journals, trouble = read_journals(directory, self.scenario.topology)
         self.trouble += trouble
         return Evidence(

@@ -49,13 +49,14 @@ class Subnets:
 
     @classmethod
     def shipped(cls, topology: str, nodes: int) -> Subnets:
-        """Where the compose files of this topology have their networks."""
+        """The networks of this topology's compose files."""
         place = SHIPPED_ORDER.index(topology) if topology in SHIPPED_ORDER else len(SHIPPED_ORDER)
         return cls(_first_address(NETWORK) + place * SHIPPED_SIZE, nodes, variable=True)
 
     @property
     def size(self) -> int:
-        """How many addresses all of the networks take: a power of two, and ``start`` fits it."""
+        """How many addresses all of the networks take. It is a power of two that divides
+        ``start``."""
         return _power_of_two(self._shared_size + (self.nodes + 1) * _size(NODE_PREFIX))
 
     @property

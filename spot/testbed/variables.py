@@ -1,7 +1,7 @@
-"""What nodes are told by ``SPOT_*`` variables, checked before one of them is started.
+"""Checks the ``SPOT_*`` variables of nodes before it starts any of them.
 
-A variable can't carry every text, nor as much as one likes: what it can't is refused by name here,
-where a node would be told something else, or not start.
+An environment variable can't carry every text, and its length is limited. Errors here name the
+setting. Without the check a node would get another value, or not start.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = [
 ]
 
 VARIABLE_BYTES_MAX = 128 * 1024
-"""Linux hands a program no longer ``NAME=text`` than this, with a zero byte at its end:
+"""The longest ``NAME=text`` that Linux gives to a program, with a zero byte at its end:
 ``MAX_ARG_STRLEN`` in execve(2)."""
 OWN_SETTINGS = ("node_id", "bind", "cluster", "topics", "subscribe", "journal", "control")
-"""Settings of each node that the testbed decides by its topology and its run."""
+"""Settings of each node that its topology and its run determine."""
 
 
 def node_lists(node: NodeSpec) -> dict[str, str]:
-    """The variables of what a node hosts, hears and publishes to. Raises InvalidArgument."""
+    """The variables with a node's topics and subscriptions. Raises InvalidArgument."""
     return {
         "SPOT_TOPICS": join_list("topics", node.topics),
         "SPOT_SUBSCRIBE": join_list("subscribe", node.subscribe),
@@ -39,7 +39,7 @@ def node_lists(node: NodeSpec) -> dict[str, str]:
 
 
 def check_node_lists(node: NodeSpec) -> None:
-    """Raises UnknownTopology when a node can't be told what it hosts, hears and publishes to."""
+    """Raises UnknownTopology if variables can't carry a node's topics and subscriptions."""
     try:
         Config(topics=(*node.topics, *node.publish), subscribe=node.subscribe)
         variables = node_lists(node)
@@ -57,7 +57,7 @@ def check_node_lists(node: NodeSpec) -> None:
 
 
 def check_variables(variables: Mapping[str, str]) -> None:
-    """Raises BadSetting when nodes can't be given these variables."""
+    """Raises BadSetting if nodes can't have these variables."""
     for name, text in variables.items():
         if not isinstance(text, str):
             raise BadSetting(f"{name} must be a str, not {type(text).__name__}: {text!r:.80}")

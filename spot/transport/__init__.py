@@ -1,1 +1,1 @@
-"""The network under a node: the zmq socket, and what the kernel knows of its connections."""
+"""The network under a node: the zmq socket, and the kernel's facts about its connections."""

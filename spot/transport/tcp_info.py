@@ -1,9 +1,10 @@
-"""What the kernel knows of a connected descriptor that belongs to libzmq, and how to end it."""
+"""What the kernel knows about a connected descriptor of libzmq, and how to end the connection."""
 
 from __future__ import annotations
 
 import os
 import socket
+import stat
 import struct
 
 _TCP_INFO_BYTES = 256
@@ -13,12 +14,12 @@ Names = tuple[object, object]
 
 
 def _probe(fd: int) -> socket.socket:
-    """A socket of one's own on the same connection. Raises OSError if the descriptor is closed."""
+    """Makes a second socket for the same connection. Raises OSError if the descriptor is closed."""
     return socket.socket(fileno=os.dup(fd))
 
 
 def names_of(fd: int) -> Names | None:
-    """The two addresses of a connection, (own, peer's); None if it has ended."""
+    """The two addresses of a connection, (own, peer's). None if the connection has ended."""
     try:
         with _probe(fd) as probe:
             return probe.getsockname(), probe.getpeername()
@@ -26,10 +27,20 @@ def names_of(fd: int) -> Names | None:
         return None
 
 
-def bytes_received(fd: int) -> int | None:
-    """How many bytes have arrived on a connection; None where the kernel doesn't say.
+def inode_of(fd: int) -> int | None:
+    """What tells the socket behind a descriptor from all others; None if it is none (any more)."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_ino if stat.S_ISSOCK(found.st_mode) else None
 
-    libzmq hands over a frame when it is complete. TCP_INFO (Linux) counts what has arrived of it.
+
+def bytes_received(fd: int) -> int | None:
+    """How many bytes have arrived on a connection. None where the kernel doesn't say.
+
+    libzmq hands over only complete frames. TCP_INFO (Linux) counts the bytes of incomplete ones,
+    too.
     """
     if not hasattr(socket, "TCP_INFO"):
         return None
@@ -45,9 +56,9 @@ def bytes_received(fd: int) -> int | None:
 
 
 def hang_up(fd: int, names: Names) -> None:
-    """Ends a connection, if the descriptor is still the one with these names.
+    """Ends a connection, if the descriptor is still the connection with these addresses.
 
-    libzmq can't close one accepted connection; it does when it reads the end of the stream.
+    libzmq has no call to close one accepted connection. It closes it when the stream ends.
     """
     try:
         with _probe(fd) as probe:

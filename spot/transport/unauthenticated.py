@@ -1,8 +1,8 @@
-"""Accepted connections that have not greeted: how long they may stay, and what is logged of them.
+"""Accepted connections that have not greeted: how long they may stay, and what is logged.
 
-libzmq itself closes a connection that does not speak ZMTP. A connection that speaks ZMTP, and does
-not send a greeting of SPOT, is ended here. Else it could hold a descriptor for ever, or fill
-libzmq's memory with the parts of a message that never ends.
+libzmq itself closes a connection that does not speak ZMTP. A connection that speaks ZMTP but sends
+no greeting of SPOT is ended here. Otherwise it could hold a descriptor for ever, or fill libzmq's
+memory with the parts of a message that never ends.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ADDRESSES_TOLD_MAX = 256
 
 
 class Accepted(NamedTuple):
-    """An accepted connection: since when (monotonic), at which endpoint of this node, its names."""
+    """An accepted connection: its time (monotonic), the endpoint of this node, its addresses."""
 
     since: float
     endpoint: str
@@ -26,7 +26,7 @@ class Accepted(NamedTuple):
 
     @property
     def address(self) -> str:
-        """The address of its other end, for people."""
+        """The address of the other end, for people."""
         if self.names is None:
             return "an unknown address"
         peer = self.names[1]
@@ -53,11 +53,11 @@ class UnauthenticatedConnections:
         self._waiting[fd] = Accepted(now, endpoint, names_of(fd))
 
     def forget(self, fd: int) -> Accepted | None:
-        """The connection is a link, or has ended. Returns what was known of it."""
+        """The connection is a link, or has ended. Returns its record, if there was one."""
         return self._waiting.pop(fd, None)
 
     def find(self, fd: int) -> Accepted | None:
-        """What is known of a connection that is no link yet."""
+        """The record of a connection that is no link yet."""
         return self._waiting.get(fd)
 
     def log_refusal(self, accepted: Accepted, why: str) -> None:
@@ -69,12 +69,14 @@ class UnauthenticatedConnections:
         self._warn("refused a connection from %s to %s: %s", address, accepted.endpoint, why)
 
     def excuse(self, late: float, now: float) -> None:
-        """This node was itself stopped for ``late`` seconds: connections get as much longer."""
+        """This node was itself stopped for ``late`` seconds: connections get that much more
+        time."""
         for fd, accepted in self._waiting.items():
             self._waiting[fd] = accepted._replace(since=min(now, accepted.since + late))
 
     def end_overdue(self, now: float, is_link: Callable[[int], bool]) -> None:
-        """Ends connections that have not greeted in time, or sent more than any greeting has."""
+        """Ends connections that have not greeted in time, or that sent more than any greeting
+        has."""
         for fd, accepted in list(self._waiting.items()):
             age = now - accepted.since
             if age < GREETING_S:

@@ -25,9 +25,9 @@ from spot.testbed import (
     Run,
 )
 from spot.testbed.backends.docker import sweep_engine
+from spot.testbed.cleanup import sweep, sweep_everything
 from spot.testbed.compose import PROXY_SERVICE
 from spot.testbed.proxy import ProxyUnreachable
-from spot.testbed.sweep import sweep, sweep_everything
 from tests.testbed.proxied_checks import (
     SETTINGS,
     all_answer,

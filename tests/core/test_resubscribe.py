@@ -128,6 +128,23 @@ def test_beginning_is_told_before_the_end_of_an_earlier_topic(cluster: NodeCore)
     assert begins(cluster) == [(again.epoch, 2, 2, "t")]
 
 
+def test_subscription_that_comes_between_two_epochs_is_told_where_the_next_begins(
+    cluster: NodeCore,
+) -> None:
+    # The news of both epochs waits for credit. If the link is lost before, it begins there again.
+    greeted(cluster)
+    topic = cluster.registry.local["t"]
+    entry = InterestEntry(EXACT, 0, 0, "t")
+    tell(cluster, encode_interest(codec.INTEREST, (entry,)))
+    cluster.hosting.publish(topic, [b"m"])
+    tell(cluster, encode_interest(codec.INTEREST_GONE, (entry,)))
+    cluster.announcer.destroy_topic(topic, 10.1)
+    tell(cluster, encode_interest(codec.INTEREST, (entry,)))
+    again = cluster.announcer.create_topic("t", 99)
+    cluster.hosting.publish(again, [b"m"] * 2)
+    assert begins(cluster) == [(again.epoch, 0, 2, "t")]
+
+
 @pytest.mark.parametrize(("asked", "known"), [(-1, (0, 0)), (0, (6, 2))])
 def test_subscription_is_asked_for_again_from_where_it_was_told_to_begin(
     cluster: NodeCore, asked: int, known: tuple[int, int]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from spot.testbed.checkers import CHECKERS, check_all, unproved
-from spot.testbed.evidence import Evidence, Verdict
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Verdict
 from tests.faulty.run import play_run
 
 Played = tuple[str, str | None, float, dict[str, str]]

@@ -39,6 +39,8 @@ TREE = {
     "NoQuorum": errno.ENETUNREACH,
     "QueueFull": errno.EAGAIN,
     "MessageTooLarge": errno.EMSGSIZE,
+    "TooManyOpenFiles": errno.EMFILE,
+    "TooManyThreads": errno.EAGAIN,
     "TimedOut": errno.ETIMEDOUT,
     "WouldDeadlock": errno.EDEADLK,
 }

@@ -68,6 +68,7 @@ def test_backup_takes_over_without_a_call(make_node: MakeNode) -> None:
     second.publish("t", b"2")
     message = receive(node, 1)[0]
     assert (message.node, message.data) == ("second", b"2")
+    assert message.missed == 0, "first has said how far it got"
     node.publish("t", b"3")
     assert receive(node, 1)[0].node == "second", "publishes go to the current host, too"
 
@@ -165,8 +166,11 @@ def test_killed_host_is_replaced_within_a_moment(
     child.kill()
     second.wait_for_subscribers("t", timeout=5)
     wait_until(lambda: not is_up(node, "first"))
-    second.publish("t", b"on")
-    assert receive(node, 1)[0].node == "second"
+    second.publish_many("t", [b"on", b"and on"])
+    found = receive(node, 2)
+    assert {message.node for message in found} == {"second"}
+    assert [message.missed for message in found] == [None, 0], "nobody knows what first had taken"
+    assert node.metrics().missed_unknown == 1
 
 
 def test_call_takes_a_backup_where_the_host_does_not_answer(make_node: MakeNode) -> None:
@@ -321,6 +325,28 @@ def test_node_that_stands_by_hears_the_primary(make_node: MakeNode, host: Spot) 
     assert receive_told(standby).node == "host"
     standby.publish("t", b"2")
     assert receive_until_data(standby, b"2")[-1].node == "standby"
+
+
+def test_node_that_stands_by_says_that_the_primary_crashed(
+    make_node: MakeNode, start_child: StartChild
+) -> None:
+    """It takes over for its own subscription, too, and does not know what the primary had taken."""
+    child = start_child("publisher", node_id="first", topics=["t"])
+    standby = make_node(node_id="standby", cluster=[child.said("bound")["endpoint"]])
+    standby.cluster_sync()
+    standby.topic_create("t", standby=True)
+    standby.subscribe("t")
+    standby.cluster_sync()
+    child.tell("burst t 5")
+    assert [message.missed for message in receive(standby, 5)] == [0] * 5
+    child.kill()
+    assert receive_told(standby).node == "first"
+    standby.publish_many("t", [b"on", b"and on"])
+    found = receive(standby, 2)
+    assert [(message.node, message.missed) for message in found] == [
+        ("standby", None),
+        ("standby", 0),
+    ]
 
 
 async def _aio_failover(first: Spot, second: Spot) -> list[str]:

@@ -345,3 +345,31 @@ def test_host_that_crashed_and_came_back_is_another_epoch(
     assert first.epoch != old.epoch
     assert (first.missed, second.missed) == (None, 0)
     assert node.metrics().missed_unknown == 1
+
+
+@pytest.mark.parametrize("how", ["killed", "terminated"])
+def test_host_that_came_back_with_another_node_id_is_another_host(
+    make_node: MakeNode, start_child: StartChild, endpoint: str, how: str
+) -> None:
+    """Without a configured node id each start has a new one: a crash must not look like no loss."""
+    child = start_child("publisher", topics=["t"], bind=endpoint)
+    child.said("bound")
+    node = make_node(cluster=[endpoint], reconnect_max=0.2)
+    node.cluster_sync()
+    node.subscribe("t")
+    node.cluster_sync()
+    child.tell("burst t 5")
+    old = receive(node, 5)[-1]
+    if how == "killed":
+        child.kill()
+    else:
+        child.terminate()
+    child.wait()
+    receive_told(node)
+    child = start_child("publisher", topics=["t"], bind=endpoint)
+    child.said("bound")
+    child.tell("burst t 2")
+    first, second = receive(node, 2)
+    assert first.node != old.node
+    assert (first.missed, second.missed) == (None if how == "killed" else 0, 0)
+    assert node.metrics().missed_unknown == (how == "killed")

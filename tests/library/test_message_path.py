@@ -19,7 +19,7 @@ PACKAGE = Path(spot.__file__).parent
 ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
 ROW = re.compile(r"^\| \d+ \| `([a-z_/]+\.py)` \|", re.MULTILINE)
 THREADS = {
-    "runtime/driver.py",
+    "runtime/threads.py",
     "runtime/signal_lock.py",
     "runtime/wakeups.py",
     "runtime/event_log.py",

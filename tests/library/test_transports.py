@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -209,3 +214,79 @@ def test_ipc_path_is_gone_after_close(make_node: MakeNode, tmp_path: Path) -> No
     assert path.exists()
     make_node(bind=[f"ipc://{path}"]).close()
     assert not path.exists()
+
+
+@contextmanager
+def full_listener(path: str) -> Iterator[socket.socket]:
+    """A listener at a path that takes no more connections, as nobody accepts any."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(path)
+        listener.listen(0)
+        while True:
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            try:
+                client.connect(path)
+            except BlockingIOError:
+                break
+        yield listener
+
+
+def test_ipc_path_of_a_listener_that_is_full_is_in_use(make_node: MakeNode, tmp_path: Path) -> None:
+    """To ask who listens there must not wait until the other program accepts."""
+    path = f"{tmp_path}/busy"
+    endpoint = f"ipc://{path}"
+    with full_listener(path) as listener:
+        node = make_node()
+        began = time.monotonic()
+        with pytest.raises(AddressInUse, match="another path"):
+            node.bind(endpoint)
+        with pytest.raises(AddressInUse):
+            make_node(bind=[endpoint])
+        assert time.monotonic() - began < 1
+        # It is still its own.
+        listener.accept()[0].close()
+        assert stat.S_ISSOCK(os.stat(path).st_mode)
+    os.unlink(path)
+    assert node.bind(endpoint) == endpoint
+
+
+def test_ipc_path_of_a_socket_of_another_type_is_in_use(
+    make_node: MakeNode, tmp_path: Path
+) -> None:
+    """zmq would take the path away from it, as from a node."""
+    path = f"{tmp_path}/datagrams"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(path)
+        with pytest.raises(AddressInUse):
+            make_node(bind=[f"ipc://{path}"])
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+            client.sendto(b"x", path)
+        assert other.recv(10) == b"x"
+
+
+def test_ipc_node_whose_path_a_full_listener_has_taken_closes(
+    make_node: MakeNode, tmp_path: Path
+) -> None:
+    """``close`` asks as well: it leaves the other's file, and does not wait."""
+    path = f"{tmp_path}/taken"
+    node = make_node(bind=[f"ipc://{path}"])
+    os.rename(path, f"{path}-before")
+    with full_listener(path):
+        began = time.monotonic()
+        node.close()
+        assert time.monotonic() - began < 2
+        assert os.path.exists(path)
+
+
+def test_ipc_peer_that_is_full_is_dialled_again(make_node: MakeNode, tmp_path: Path) -> None:
+    """A dial never waits in the call, and goes on until there is a node."""
+    path = f"{tmp_path}/peer"
+    node = make_node(reconnect_max=0.2)
+    with full_listener(path):
+        node.cluster_add(f"ipc://{path}")
+        wait_until(lambda: node.peers()[0].last_error)
+    os.unlink(path)
+    make_node(bind=[f"ipc://{path}"], node_id="host")
+    wait_until(lambda: is_up(node, "host"), 10)

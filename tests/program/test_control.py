@@ -168,6 +168,19 @@ def test_server_leaves_a_living_node_its_socket(tmp_path: Path) -> None:
         assert ask(path) == STATUS
 
 
+def test_server_leaves_a_node_that_is_busy_its_socket(tmp_path: Path) -> None:
+    """It listens, though it has not accepted those who asked before."""
+    path = tmp_path / "a.sock"
+    with ExitStack() as stack:
+        busy = stack.enter_context(socket.socket(socket.AF_UNIX))
+        busy.bind(str(path))
+        busy.listen(0)
+        stack.enter_context(_connected(path))
+        with pytest.raises(OSError, match="another node answers there"):
+            ControlServer(str(path), _echo)
+        assert path.is_socket()
+
+
 def test_server_survives_a_client_that_leaves_early(tmp_path: Path) -> None:
     """A check that timed out must not end the checks for good."""
     path = tmp_path / "a.sock"

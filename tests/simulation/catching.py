@@ -1,4 +1,4 @@
-"""Holds the oracle to catching a core that was made wrong."""
+"""Checks that the oracle catches a core that was made wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ __all__ = ["assert_caught"]
 def assert_caught(
     wrong: Callable[[Node], None], said: str, seeds: int, draw: Callable[[int], Plan] = draw
 ) -> None:
-    """One of the first schedules is a violation that says so; ``said`` is a regular expression."""
+    """One of the first schedules ends in a violation that matches the regular expression
+    ``said``."""
     for seed in range(seeds):
         try:
             run_plan(partial(draw, seed), wrong)

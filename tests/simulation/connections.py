@@ -1,7 +1,7 @@
 """Connections between simulated hosts, and the wires that they run over.
 
-A connection is as ZeroMQ over TCP is: frames arrive whole, in order, or not at all; whoever ends it
-sends an end that arrives after the frames before it.
+A connection behaves like ZeroMQ over TCP: frames arrive whole, in order, or not at all. The host
+that ends it sends an end that arrives after the frames before it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Protocol
 Frame = tuple[bytes, ...]
 
 LEAVE = "leave"
-"""What disturbs a connection whose one end says goodbye in good order."""
+"""What disturbs a connection when one of its ends says goodbye in good order."""
 
 
 class Host(Protocol):
-    """Whoever has connections. ``listening`` is a process that can be connected to; what stops
-    it (``frozen``, SIGSTOP) leaves the kernel to answer, and ``off`` is a machine without power."""
+    """The owner of connections. ``listening`` is a process that accepts connections. While the
+    process is stopped (``frozen``, SIGSTOP) the kernel answers. ``off`` is a machine without
+    power."""
 
     name: str
     listening: bool
@@ -32,12 +33,12 @@ class Host(Protocol):
 
 
 class Wire:
-    """One direction between two hosts. ``rate`` is in bytes per second, 0 for no limit; it last
-    got one at ``narrowed_at``.
+    """One direction between two hosts. ``rate`` is in bytes per second, 0 for no limit. It last got
+    a limit at ``narrowed_at``.
 
     What faults do: ``cuts`` end connections at both ends at once, and refuse new ones (a proxy that
-    is down); under ``eats`` bytes vanish, and the connection stays until the heal (a proxy's
-    ``timeout`` toxic); under ``holds`` they wait, and arrive after the heal (packets are dropped,
+    is down). Under ``eats`` bytes vanish, and the connection stays until the heal (a proxy's
+    ``timeout`` toxic). Under ``holds`` they wait, and arrive after the heal (packets are dropped,
     and TCP sends them again).
     """
 
@@ -70,9 +71,9 @@ class Cell:
 
 
 class End:
-    """One end of a connection, and what is on its way from here to the other end.
+    """One end of a connection, and the frames under way from here to the other end.
 
-    ``finished``: the last of that is the end of the connection, and nothing comes after it.
+    ``finished``: the last of these is the end of the connection, and nothing comes after it.
     """
 
     __slots__ = (
@@ -104,8 +105,8 @@ class End:
 
 
 class Connection:
-    """A dialled connection. ``disturbed`` says what was first done to it, and when; ``forgotten``
-    that one machine has lost its power since."""
+    """A dialled connection. ``disturbed`` says what was first done to it, and when. ``forgotten``
+    says that one machine has lost its power since."""
 
     __slots__ = ("dialler", "disturbed", "disturbed_at", "forgotten", "made", "waiting")
 

@@ -1,4 +1,4 @@
-"""What has to happen by when: silence noticed, links back."""
+"""Deadlines for what has to happen: silence is noticed, links come back."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 SLACK_S = 0.02
 RECONNECT_S = 0.5
 LAG_S = 0.8 * LATE_S
-"""A node that looks later than this excuses its peers, and may take as much longer."""
+"""A node that looks later than this excuses its peers, and may take that much longer."""
 
 
 class Deadlines:
-    """Checks that are made later, if nothing else happens to those concerned meanwhile."""
+    """Checks that are made later, if nothing else happens to the nodes concerned meanwhile."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -31,7 +31,7 @@ class Deadlines:
         return min(third, *(config.heartbeat for config in configs))
 
     def expect_noticed(self, name: str, peer: str, lasts: float) -> None:
-        """A link over which nothing comes, or goes, is lost within the timeout and a heartbeat."""
+        """A link is lost within the timeout and a heartbeat if one direction carries nothing."""
         world = self.world
         node, other = world.nodes[name], world.nodes[peer]
         link = node.link_to(peer)
@@ -57,7 +57,7 @@ class Deadlines:
             if (node.life, other.life, other.is_still, wire.is_dead, wire.latency) != before:
                 return
             if wire.narrowed_at > began:
-                # What was sent before the silence comes late.
+                # Frames that were sent before the silence come late.
                 return
             if node.link_to(peer) is link:
                 raise world.oracle.fail(

@@ -1,8 +1,8 @@
 """Runs the event loop of real nodes, spot/runtime/event_loop.py, on the simulated network.
 
-What differs from the driver of real nodes: no thread ever waits for another, and time passes only
-between turns. A host takes a turn when its poll ends: when its transport has something, when the
-time that the loop gave has come, or when the loop woke it. Nothing else makes it look.
+Two things differ from the threads of real nodes: no thread ever waits for another, and time passes
+only between turns. A host takes a turn when its poll ends: when its transport has something, when
+the time that the loop gave has come, or when the loop woke it. Nothing else starts a turn.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tests.simulation.transport import SimulatedTransport
 TIMER_S = 0.0005
 """Polls count in milliseconds, and end late rather than early."""
 TURN_S = 0.005
-"""How long a turn takes that stops before all is read."""
+"""How long a turn takes that stops before it has read everything."""
 ARMED_NAP_S = 0.0003
-"""The I/O thread looks so long after it was armed."""
+"""How long after it was armed the I/O thread looks."""
 LATE_INPUT_S = 0.002
 
 log = logging.getLogger("spot")
@@ -43,9 +43,9 @@ def _fail(error: Exception) -> NoReturn:
 class Driver:
     """A host of the network that runs one NodeCore at a time.
 
-    ``frozen`` is a process that is stopped; ``held`` one in a call that keeps the interpreter:
-    its sockets work, nobody looks. ``leads`` says that the application waits in a call, and polls
-    itself; else the I/O thread does.
+    ``frozen`` is a process that is stopped. ``held`` is a process in a call that keeps the
+    interpreter: its sockets work, but no thread reads them. ``leads`` says that the application
+    waits in a call, and polls itself. Otherwise the I/O thread polls.
     """
 
     core: NodeCore
@@ -69,7 +69,7 @@ class Driver:
         self.rearm()
 
     def rearm(self) -> None:
-        """Nothing of a former life is left."""
+        """Nothing of a former incarnation is left."""
         patience = greeting_timeout(self.plan.config.peer_timeout) + 1
         self.transport = SimulatedTransport(self.network, self, patience, self.random)
         self.io_polls = False
@@ -79,7 +79,7 @@ class Driver:
         self._timer_at = 0.0
 
     def run(self, core: NodeCore) -> None:
-        """Begins a life with a core that is new."""
+        """Begins an incarnation with a new core."""
         self.core = core
         self.buffers = PublishBuffers(core, self)
         self.loop = EventLoop(
@@ -99,7 +99,7 @@ class Driver:
         raise NotImplementedError
 
     def use(self) -> None:
-        """Anything may have happened: the application goes on."""
+        """Anything may have happened. The application goes on."""
         raise NotImplementedError
 
     def resume(self, *, late_input: bool) -> None:
@@ -118,7 +118,7 @@ class Driver:
         self._look()
 
     def _later(self, seconds: float, what: Callable[[], None]) -> None:
-        """Does something later, in this life."""
+        """Does something later, in this incarnation."""
         life = self.life
 
         def do() -> None:
@@ -173,7 +173,7 @@ class Driver:
             self.loop.flush()
 
     def resolve(self, endpoint: str, answer: Answer) -> Resolved:
-        return Resolved(f"{target_of(endpoint)}:{endpoint.rpartition(':')[2]}")
+        return Resolved((f"{target_of(endpoint)}:{endpoint.rpartition(':')[2]}",))
 
     def tell(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -185,7 +185,7 @@ class Driver:
     # Turns
 
     def _look(self) -> None:
-        """The poll may have ended: a host that is starved notices later."""
+        """The poll may have ended. A host that is starved notices later."""
         if self.is_still or self._is_looking_up:
             return
         if not self.lag:
@@ -205,7 +205,7 @@ class Driver:
             self.take_turn()
 
     def take_turn(self) -> None:
-        """A turn as Driver takes it in spot/runtime, and the application's part in it."""
+        """A turn as the threads of a real node take it, and the application's part in it."""
         self._in_turn = True
         self._is_woken = False
         readable, monitor = self.transport.poll()
@@ -238,6 +238,8 @@ class Driver:
         self._later(self._timer_at - now, self._ring)
 
     def _ring(self) -> None:
+        # It has rung. Its moment may lie a rounding error ahead, and would count as pending.
+        self._timer_at = 0.0
         if self.is_still:
             return
         if self.network.now >= self.loop.poll_until:

@@ -1,4 +1,4 @@
-"""After the last fault: everything heals, and a last message on each topic reaches everybody."""
+"""After the last fault: everything heals, and each topic's last message reaches all subscribers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Lack = tuple[str, str]
 
 
 class Ending:
-    """Waits for what must come, and judges what is there then."""
+    """Waits for all that must come, and judges the state after that."""
 
     def __init__(self, world: World) -> None:
         self._network = world.network
@@ -43,7 +43,7 @@ class Ending:
         """Raises Violation if the nodes do not come together again."""
         self._wait(self._apart, self._bound)
         self._wait(self._unsent, self._bound)
-        # Connections that are one too many end when their greeting is over.
+        # Surplus connections end when their greeting is over.
         self._network.run(self._network.now + self._greeting + 2 * STEP_S)
         self._wait(self._apart, 0.0)
         self._count_connections()
@@ -61,7 +61,7 @@ class Ending:
         self._oracle.check_settled(self._nodes)
 
     def _wait(self, lacking: Callable[[], Lack | None], bound: float) -> None:
-        """Waits until nothing is lacking, for as long as messages move and a bound more."""
+        """Waits until nothing is lacking, for as long as messages move, and a bound longer."""
         until = self._network.now + bound
         moved = self._moved()
         while True:
@@ -76,13 +76,13 @@ class Ending:
                 until = self._network.now + bound
 
     def _moved(self) -> int:
-        """How many messages have come somewhere, be it to be dropped."""
+        """How many messages have arrived anywhere, including those that were dropped there."""
         links = [link for node in self._nodes for link in node.core.links.by_node.values()]
         arrived = sum(flow.consumed_msgs for link in links for flow in link.flows)
         return arrived + self._oracle.counts["messages"]
 
     def _unsent(self) -> Lack | None:
-        """What has not yet come where it should."""
+        """The first thing that has not yet arrived where it should."""
         for node in self._nodes:
             if node.blocked is not None:
                 return node.name, f"waits for room to publish to {node.blocked.topic}"
@@ -100,7 +100,7 @@ class Ending:
         return None
 
     def _apart(self) -> Lack | None:
-        """What is missing for all pairs to be linked, synchronised and subscribed."""
+        """What is missing until all pairs are linked, synchronised and subscribed."""
         for pair in self._pairs:
             one, other = (self._by_name[name] for name in pair)
             there, back = one.link_to(other.name), other.link_to(one.name)
@@ -166,7 +166,7 @@ class Ending:
                     )
 
     def _check_last(self, node: Node) -> None:
-        """The last message of each topic has come to all who are subscribed to it."""
+        """The last message of each topic has reached all its subscribers."""
         life = self._oracle.lives[node.name]
         reached = reached_by(node, self._by_name)
         hosts = [node, *(self._by_name[name] for name in reached)]

@@ -1,4 +1,4 @@
-"""What goes wrong, each for a while: every fault heals itself."""
+"""The faults: each lasts a while and then heals itself."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Stranger:
 
 
 class Faults:
-    """Does to a world what a plan says; the public methods are the kinds of faults."""
+    """Does to a world what a plan says. The public methods are the kinds of faults."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -82,7 +82,7 @@ class Faults:
     # Of nodes
 
     def crash(self, name: str, silent: bool, lasts: float) -> None:
-        """``silent``: the machine loses its power, nobody ends its connections."""
+        """``silent``: the machine loses its power, and nothing ends its connections."""
         node = self._world.nodes[name]
         if not node.listening:
             return
@@ -114,7 +114,7 @@ class Faults:
         self._world.later(seconds, start)
 
     def pause(self, name: str, frozen: bool, lasts: float) -> None:
-        """``frozen``: SIGSTOP; else a call that keeps the interpreter."""
+        """``frozen``: SIGSTOP. Otherwise a call that keeps the interpreter."""
         node = self._world.nodes[name]
         if node.is_still:
             return
@@ -145,7 +145,7 @@ class Faults:
         self._world.later(seconds, go_on)
 
     def _disturb(self, node: Node, lasts: float) -> list[Connection]:
-        """A pause of which peers need not notice anything disturbs nothing."""
+        """A pause disturbs nothing if peers need not notice it."""
         found = []
         for name, other in self._world.nodes.items():
             timeout = min(node.plan.config.peer_timeout, other.plan.config.peer_timeout)
@@ -159,7 +159,7 @@ class Faults:
         return found
 
     def sleep(self, lasts: float) -> None:
-        """The machine that all nodes are on sleeps: nobody may be accused of it."""
+        """The machine that all nodes are on sleeps. No node may be blamed for it."""
         nodes = self._world.nodes.values()
         if any(node.listening and node.is_still for node in nodes):
             return
@@ -222,7 +222,7 @@ class Faults:
             connection.disturb("remove", self._network.now)
 
     def stranger(self, name: str, seed: int) -> None:
-        """Somebody who speaks no SPOT connects."""
+        """A client that speaks no SPOT connects."""
         random = Random(seed)
         end = self._network.dial(Stranger(f"stranger-{seed}"), b"\x01", name)
         for _ in range(random.randint(0, 5)):
@@ -232,7 +232,7 @@ class Faults:
             self._world.later(random.uniform(0, 2), lambda: self._network.close(end))
 
     def flood(self, name: str, lasts: float) -> None:
-        """Somebody who speaks no SPOT sends without end, and faster than the node reads."""
+        """A client that speaks no SPOT sends without end, and faster than the node reads."""
         end = self._network.dial(Stranger(f"flood-{name}"), b"\x01", name)
 
         def begin() -> None:

@@ -1,4 +1,4 @@
-"""Plans in which somebody sends to a node faster than it can read."""
+"""Plans in which a client sends to a node faster than it can read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LASTS_S = (0.1, 1.0)
 
 
 def draw_floods(seed: int) -> Plan:
-    """The plan of a seed, with a flood: drawn from the seed, and from nothing else."""
+    """The plan of a seed, with a flood. The seed alone decides it."""
     plan = draw(seed)
     random = Random(f"floods of {seed}")
     at = random.uniform(FROM_S, plan.heal_at)

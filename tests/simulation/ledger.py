@@ -1,4 +1,5 @@
-"""What was published, and what came of it: once, as it was, in order, and all of it counted."""
+"""The books of messages: each arrives once, unchanged, in order, and each missing one is
+counted."""
 
 from __future__ import annotations
 
@@ -32,12 +33,12 @@ class Violation(BaseException):
 
 
 class Ledger:
-    """The books of one schedule. ``trace`` gets a line for whatever happens, if it is a list."""
+    """The books of one schedule. ``trace`` gets a line for every action, if it is a list."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.trace: list[str] | None = None
-        # With relays between, news of ends may not come, and links are not those of hosts.
+        # With relays between, news of ends may not come, and links may not lead to hosts.
         self.has_relays = False
         self.bytes_max = 0
         self.lives: dict[str, Life] = {}
@@ -64,7 +65,8 @@ class Ledger:
     # Topics and subscriptions
 
     def created(self, node: Node, hosted: HostedTopic) -> None:
-        stream = Stream(hosted.name, node.name, hosted.epoch, self.network.now)
+        now = self.network.now
+        stream = Stream(hosted.name, node.name, hosted.epoch, now, standby=hosted.standby)
         key = (hosted.name, node.name, hosted.epoch)
         if key in self.streams:
             raise self.fail(node.name, f"topic {hosted.name} has epoch {hosted.epoch} twice")
@@ -87,7 +89,7 @@ class Ledger:
             stream.told = self._within_reach(stream)
 
     def _within_reach(self, stream: Stream) -> dict[Life, Connection]:
-        """The nodes that news of a stream reach at once, and on what."""
+        """The nodes that news of a stream reaches at once, and on which link."""
         found = {}
         host = self.lives[stream.node].node
         for life in self.lives.values():
@@ -96,7 +98,7 @@ class Ledger:
                 found[life] = Connection()
             elif seen is not None and seen.connection is not None:
                 link = host.core.links.by_node.get(life.name)
-                # News of topics keep their place behind messages; a goodbye doesn't.
+                # News of topics keeps its place behind messages. A goodbye doesn't.
                 at_once = stream.ended == "left" or (link is not None and not link.data.out)
                 if at_once and seen.since < self.network.now - TOLD_S:
                     found[life] = seen.connection
@@ -118,7 +120,7 @@ class Ledger:
             if life.wants(topic):
                 reader = life.reader(topic)
                 if reader.fresh:
-                    # The one that has ended got what has come since it began.
+                    # The subscription that has ended got the messages since it began.
                     since = (item for item in waiting if item not in reader.stale)
                     reader.turns += [item for item in since if _is_of(item, topic)][:1]
                 reader.fresh = True
@@ -133,7 +135,7 @@ class Ledger:
         life = self.lives[node.name]
         for topic in self.by_topic:
             if matches(name, topic):
-                # Since when it is wanted counts on, if another subscription keeps it.
+                # If another subscription keeps the topic, the time since when it is wanted stays.
                 life.reader(topic)
         known = {topic for topic in life.readers if life.wants(topic)}
         life.names.pop(name, None)
@@ -143,7 +145,7 @@ class Ledger:
                 life.readers[topic].left = self.network.now
 
     def confirmed(self, node: Node, name: str, host: str) -> None:
-        """A host has answered what was asked after a subscription: it is in force there."""
+        """A host has answered the ping after a subscription: the subscription is in force there."""
         life = self.lives[node.name]
         life.confirmed.setdefault(name, {}).setdefault(host, self.network.now)
         for stream in self.streams.values():
@@ -153,7 +155,7 @@ class Ledger:
     # Publishing
 
     def accepted(self, node: Node, topic: str, payloads: Sequence[bytes], host: str) -> None:
-        """A publish returned for these."""
+        """A publish of these payloads returned."""
         for payload in payloads:
             self.unordered[payload] = topic
         if host != node.name:
@@ -166,7 +168,7 @@ class Ledger:
             self.lives[node.name].published |= dict.fromkeys(payloads, known)
 
     def ordered(self, node: Node, hosted: HostedTopic, payloads: Sequence[bytes]) -> None:
-        """A host gives messages their place."""
+        """A host orders messages."""
         stream = self.streams[hosted.name, node.name, hosted.epoch]
         if hosted.head != len(stream.payloads):
             raise self.fail(node.name, f"{hosted.name} skips from {len(stream.payloads)}")
@@ -186,7 +188,7 @@ class Ledger:
         self.counts["ordered"] += len(payloads)
 
     def kept(self, node: Node, hosted: HostedTopic, count: int) -> None:
-        """A host has ordered so many messages: does its replay buffer hold them?"""
+        """A host has ordered this many messages: does its replay buffer hold them?"""
         stream = self.streams[hosted.name, node.name, hosted.epoch]
         for sequence in range(hosted.head - count + 1, hosted.head + 1):
             chunk = hosted.buffer.find(sequence)
@@ -243,6 +245,8 @@ class Ledger:
                 self._check_first(life, reader, message, stream, stale=stale)
             elif not turns:
                 self._check_count(life, reader, message, stream, delivery.link)
+            if missed is None:
+                self._check_doubts(life, reader, message)
         if turns:
             reader.turns.remove(delivery)
         reader.stream = stream
@@ -267,7 +271,7 @@ class Ledger:
     def _check_first(
         self, life: Life, reader: Reader, message: Message, stream: Stream, *, stale: bool
     ) -> None:
-        """A subscription's first message counts what was missed since it was in force."""
+        """The first message of a subscription counts those missed since it was in force."""
         missed, seq = message.missed, message.seq
         began = reader.oldest if stale else reader.since
         what = f"first {message.topic} {seq} says missed {missed}"
@@ -275,10 +279,12 @@ class Ledger:
         if missed is None:
             # A relay goes on with a stream until it has noticed that its host is gone.
             since = began - (self._silence() if self.has_relays else 0.0)
-            if not any(not other.ended or other.ended_at >= since for other in others):
+            broken = self._hosts_broken(life, stream.topic)
+            ends = [at for at, _ in broken] + [other.ended_at for other in others if other.ended]
+            if all(other.ended for other in others) and max(ends, default=0.0) < since:
                 raise self.fail(life.name, what)
             return
-        # What passed by while another host was listened to is not missed.
+        # Messages sent while another host was listened to are not missed.
         alone = not self.several_hosts(stream.topic)
         if alone and any(
             hosts.get(stream.node, self.network.now) < stream.created
@@ -310,7 +316,7 @@ class Ledger:
             raise self.fail(life.name, f"{what}, not {least} to {most}")
 
     def _silence(self) -> float:
-        """The longest that a link may be silent before anybody notices."""
+        """The longest that a link may be silent before a node notices."""
         timeout = max(life.node.plan.config.peer_timeout for life in self.lives.values())
         return timeout + timeout / 3 + TOLD_S
 
@@ -324,23 +330,26 @@ class Ledger:
         where = f"{message.topic} {message.seq} of {message.node}'s {message.epoch}"
         if missed is None:
             self._check_unknown(life, before, stream, where)
-            self._check_lost(life, stream, 1, message.seq, where)
+            if not self.several_hosts(stream.topic):
+                self._check_lost(life, stream, 1, message.seq, where)
             return
+        # A standby may have given the topic back to a host that then left.
+        unsure = before.standby or (self.has_relays and before.node != stream.node)
+        if before is not stream and before.ended in ("", "crashed") and not unsure:
+            raise self.fail(
+                life.name, f"{where} says missed {missed}, but nobody told the end of the last"
+            )
         if self.several_hosts(stream.topic):
-            # What passes by while another host is listened to does not count.
+            # Messages sent while another host is listened to do not count.
             return
         if before is stream:
             exact = message.seq - reader.last[stream] - 1
             if missed != exact:
                 raise self.fail(life.name, f"{where} says missed {missed}: it is {exact}")
         else:
-            if before.ended in ("", "crashed"):
-                raise self.fail(
-                    life.name, f"{where} says missed {missed}, but nobody told the end of the last"
-                )
             exact = len(before.payloads) - reader.last[before] + message.seq - 1
             unseen = sum(len(other.payloads) for other in self._between(before, stream))
-            # Who left in good order may have come and gone again: nobody could tell of that.
+            # A host that left in good order may have come and gone again without being noticed.
             unsure = before.ended == "left" or self.has_relays
             if missed != exact + unseen and (not unsure or missed != exact):
                 raise self.fail(life.name, f"{where} says missed {missed}: it is {exact + unseen}")
@@ -367,7 +376,7 @@ class Ledger:
                 raise self.fail(life.name, f"{what}: {sequence} was lost, which the buffer held")
 
     def _check_unknown(self, life: Life, before: Stream, stream: Stream, where: str) -> None:
-        """Nobody could know how many were missed."""
+        """Checks that the number of missed messages was really unknown."""
         if self.several_hosts(stream.topic):
             return
         streams = [before, *self._between(before, stream), stream]
@@ -380,17 +389,35 @@ class Ledger:
                 f"({before.ended} at {before.ended_at:.4f}) could be known",
             )
 
+    def _check_doubts(self, life: Life, reader: Reader, message: Message) -> None:
+        """Each link that was lost brings at most one None."""
+        reader.unknown += 1
+        broken = len(self._hosts_broken(life, message.topic))
+        if reader.unknown > broken and not self.has_relays:
+            raise self.fail(
+                life.name,
+                f"{message.topic} {message.seq} says missed None, the {reader.unknown}. time, with "
+                f"{broken} links lost to its hosts",
+            )
+
+    def _hosts_broken(self, life: Life, topic: str) -> list[tuple[float, str]]:
+        """The links with hosts of a topic of whose ends they need not have told."""
+        hosts = {stream.node for stream in self.by_topic[topic]}
+        return [(at, peer) for at, peer in life.broken if peer in hosts]
+
     def _between(self, before: Stream, stream: Stream) -> list[Stream]:
         return [
             other
             for other in self.by_topic[stream.topic]
-            if before.created < other.created < stream.created
+            if (before.created, before.epoch)
+            < (other.created, other.epoch)
+            < (stream.created, stream.epoch)
         ]
 
     def _check_cause(
         self, life: Life, reader: Reader, message: Message, stream: Stream, what: str
     ) -> None:
-        """On a link that stayed up only a subscriber that was set aside loses messages."""
+        """On a link that stayed up, only a subscriber that was set aside loses messages."""
         if (stream.node, life.name) in self.aside:
             return
         last = reader.last.get(stream, 0)
@@ -405,12 +432,12 @@ class Ledger:
         raise self.fail(life.name, f"{what} on a link that was up")
 
     def check_publishes(self, life: Life) -> None:
-        """What was published to REMOTE topics was ordered, or is counted as unknown."""
+        """Publishes to REMOTE topics were ordered, or are counted as unknown."""
         lost = [payload for payload in life.published if payload in self.unordered]
         for payload in lost:
             topic = self.unordered[payload]
             host = life.published[payload]
-            # A host without a quorum refuses what was on its way.
+            # A host without a quorum refuses publishes that were under way.
             if (
                 host is not None
                 and self.lives[host.name] is host
@@ -428,13 +455,13 @@ class Ledger:
 
 
 def _origin(payload: bytes) -> tuple[str, int]:
-    """The life of the publisher, and its number."""
+    """The publisher's incarnation, and its number."""
     publisher, _, number = payload.split(b" ", 1)[0].rpartition(b"/")
     return publisher.decode(), int(number)
 
 
 def short(payload: bytes) -> str:
-    """The beginning of a payload, which names it."""
+    """The beginning of a payload, which identifies it."""
     return payload[:24].decode(errors="replace").rstrip(". ")
 
 

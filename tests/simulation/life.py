@@ -1,4 +1,4 @@
-"""What the oracle remembers: of each creation of a topic, and of each run of a node's process."""
+"""The memory of the oracle: each creation of a topic, and each run of a node's process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.simulation.node import Node
 
 TOLD_S = 0.5
-"""An orderly end reaches a peer within this, over a link that nothing was done to."""
+"""An orderly end reaches a peer within this time, over a link that no fault disturbed."""
 
 
 @cache
@@ -38,10 +38,13 @@ class Stream:
     on what; ``told`` those that the news of an orderly end should reach.
     """
 
-    def __init__(self, topic: str, node: str, epoch: int, now: float) -> None:
+    def __init__(
+        self, topic: str, node: str, epoch: int, now: float, *, standby: bool = False
+    ) -> None:
         self.topic = topic
         self.node = node
         self.epoch = epoch
+        self.standby = standby
         self.payloads: list[bytes] = []
         self.times: list[float] = []
         self.dropped = 0
@@ -54,7 +57,7 @@ class Stream:
         self.told: dict[Life, Connection] = {}
 
     def is_known_to(self, life: Life, following: Stream) -> bool:
-        """Whether its end must have reached a subscriber, and that another stream follows it."""
+        """Whether its end must have reached a subscriber, and whether another stream follows it."""
         connection = self.told.get(life)
         if connection is None:
             return False
@@ -102,12 +105,12 @@ class Stream:
 
 
 class Reader:
-    """What one subscription got of one topic; ``fresh`` until the first message since it began.
+    """What one subscription got of one topic. ``fresh`` until the first message since it began.
 
     It began at ``since``; one before it was ``left``. ``in_force`` says since when it is, by host.
     ``stale`` is what waited for the application when it unsubscribed and subscribed again; the
     ``turns`` among that are where what another subscription got begins. What waits may belong to
-    one that began at ``oldest``.
+    one that began at ``oldest``. ``unknown`` counts messages that said None.
     """
 
     def __init__(self, since: float) -> None:
@@ -115,6 +118,7 @@ class Reader:
         self.last: dict[Stream, int] = {}
         self.link: Link | None = None
         self.fresh = True
+        self.unknown = 0
         self.since = self.left = self.oldest = since
         self.in_force: dict[str, float] = {}
         self.stale: list[Delivery | MultiDelivery] = []
@@ -122,7 +126,7 @@ class Reader:
 
 
 class Seen:
-    """A link that is up, as events tell it, with a ``life`` of the peer."""
+    """A link that is up, as events tell it, with an incarnation of the peer (``life``)."""
 
     def __init__(
         self, link: Link | None, connection: Connection | None, since: float, life: Life | None
@@ -135,8 +139,8 @@ class Seen:
 
 
 class Wait:
-    """The backoff of one configured endpoint, as it should be; not ``strict`` where several
-    endpoints lead to one node."""
+    """The expected backoff of one configured endpoint. It is not ``strict`` where several endpoints
+    lead to one node."""
 
     def __init__(self, first: float) -> None:
         self.step = first
@@ -153,6 +157,8 @@ class Life:
     hosts of topics that others host too: who was listened to is the core's choice. No message
     may come of a link that is ``closed``. With relays, ``lost`` counts outages not yet
     told, by host, and ``begins`` has where relays were in streams when it subscribed to them.
+    ``broken`` has the peers of links that ended without a goodbye, or just after they began, and
+    when.
     """
 
     def __init__(self, node: Node, now: float) -> None:
@@ -171,6 +177,7 @@ class Life:
         self.closed: set[Link] = set()
         self.lost: Counter[str] = Counter()
         self.begins: dict[Stream, int] = {}
+        self.broken: list[tuple[float, str]] = []
         self.waits: dict[str, Wait] = {}
         self.messages = 0
         self.missed = 0

@@ -10,9 +10,7 @@ BEGIN_S = 0.3
 
 
 def with_many_topics(plan: Plan, share: float = 0.25) -> Plan:
-    """Some plans get a host of more topics, which others want: drawn from the seed, and from
-    nothing else.
-    """
+    """Some plans get a host of more topics, which others want. The seed alone decides it."""
     random = Random(f"many topics of {plan.seed}")
     if random.random() >= share:
         return plan
@@ -20,7 +18,7 @@ def with_many_topics(plan: Plan, share: float = 0.25) -> Plan:
     host.topics += [f"{host.name}:{number}" for number in range(3, random.choice((5, 9, 13)))]
     for node in plan.nodes:
         if node is host and random.random() < 0.8:
-            # What a host wants itself goes by itself.
+            # Topics that the host itself wants are not batched with others.
             node.names.clear()
             continue
         if random.random() < 0.5:
@@ -37,7 +35,7 @@ def with_many_topics(plan: Plan, share: float = 0.25) -> Plan:
         plan.actions.append(Action(at, "publish_together", (host.name, count, size)))
         at += random.expovariate(1 / random.choice((0.02, 0.1)))
     for node in plan.nodes:
-        # In the midst of it, a subscription begins anew.
+        # While messages flow, a subscription begins anew.
         name = random.choice([*host.topics, f"{host.name}:*"])
         last = 0 if "*" in name else random.choice((0, 1, 7))
         at = random.uniform(1.0, max(end, 1.0))

@@ -10,7 +10,7 @@ from random import Random
 from tests.simulation.connections import Cell, Connection, End, Frame, Host, Wire, ends_of
 
 CONNECT_TIMEOUT_S = 1.0
-"""libzmq gives up a connect, or a handshake, that nobody answers for so long."""
+"""Seconds until libzmq gives up a connect, or a handshake, that gets no answer."""
 
 
 class Network:
@@ -69,7 +69,7 @@ class Network:
 
     @staticmethod
     def is_whole(connection: Connection) -> bool:
-        """Whether both ends are open: an end that lost its peer in silence lingers for a while."""
+        """Whether both ends are open. An end that lost its peer in silence lingers for a while."""
         return all(end.open for end in ends_of(connection))
 
     def connections_of(self, name: str) -> list[Connection]:
@@ -136,7 +136,7 @@ class Network:
             self._finish(end)
 
     def _finish(self, end: End) -> None:
-        """The end goes on its way: who has not learned of it yet goes on sending, to nobody."""
+        """The end goes on its way. A host that has not learned of it sends on, to no effect."""
         self._put(end, None)
         end.finished = True
 
@@ -150,7 +150,7 @@ class Network:
     # Connections
 
     def dial(self, host: Host, conn: bytes, target: str) -> End:
-        """Begins a connection; frames may be sent at once, and leave when it is made."""
+        """Begins a connection. Frames may be sent at once, and leave when it is made."""
         connection = Connection()
         wire = self.wire(host.name, target)
         end = connection.dialler = End(connection, host, conn, wire)
@@ -247,7 +247,7 @@ class Network:
         if host.off:
             return
         if not peer.open:
-            # A machine that lost its power and is back knows nothing of the connection: it says so.
+            # After a power cut a machine does not know the connection, and rejects it.
             if end.open and cell.frame is not None and end.connection.forgotten:
                 self._put(peer, None)
             return
@@ -260,7 +260,7 @@ class Network:
             host.arrived(peer.conn, cell.frame)
 
     def close(self, end: End, *, drop_unsent: bool = False) -> None:
-        """One end ends the connection. ``drop_unsent``: what was sent just now does not leave."""
+        """One end ends the connection. ``drop_unsent``: frames sent just now do not leave."""
         if not end.open:
             return
         end.open = False
@@ -273,7 +273,7 @@ class Network:
         self._finish(end)
 
     def crash(self, host: Host, why: str = "crash", *, drop: bool) -> None:
-        """The process of a host ends, or is killed: its kernel ends its connections."""
+        """The process of a host ends, or is killed. Its kernel ends its connections."""
         for connection in self.connections_of(host.name):
             connection.disturb(why, self.now)
             for end in ends_of(connection):
@@ -294,7 +294,7 @@ class Network:
                     self._drop_flight(end)
 
     def received(self, end: End) -> float:
-        """How many bytes have arrived at this end, also of frames that are not complete."""
+        """How many bytes have arrived at this end, including those of incomplete frames."""
         source = end.peer
         if source is None:
             return 0.0

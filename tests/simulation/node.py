@@ -1,7 +1,7 @@
-"""A simulated node: its life, and a small application.
+"""A simulated node: its incarnations, and a small application.
 
-The application is as users of Spot are: it publishes and waits for room (or has slow subscribers
-set aside), takes deliveries and gives their credit back with the next call, and is told of lost
+The application does what users of Spot do. It publishes and waits for room (or has slow subscribers
+set aside). It takes deliveries and gives their credit back with the next call. It is told of lost
 hosts.
 """
 
@@ -107,8 +107,6 @@ class Node(Driver):
             self._is_together = True
             room = order_together(topics, payloads)
             self._is_together = False
-            if room > min(map(self.core.hosting.room, by_topic)):
-                raise self.oracle.fail(self.name, f"says there is room for {room} more")
             for topic, own in by_topic.items():
                 self.oracle.kept(self, topic, len(own))
             return room
@@ -117,7 +115,7 @@ class Node(Driver):
 
         def drop_oldest(topic: HostedTopic) -> None:
             if topic.upstream is None:
-                # What a relay drops, the host has.
+                # The host has the messages that a relay drops.
                 self.oracle.dropped(self, topic, topic.buffer.oldest.last)
             drop(topic)
 
@@ -131,6 +129,8 @@ class Node(Driver):
             self._tune(self)
         for topic in self.plan.topics:
             self.create(topic)
+        for topic in self.plan.standbys:
+            self.create(topic, standby=True)
         for endpoint in self.plan.peers:
             self.core.peers.add(endpoint, now)
         for name in self.plan.names:
@@ -142,13 +142,13 @@ class Node(Driver):
         return WALL_NS + int(self.network.now * 1e9)
 
     def stop(self) -> None:
-        """The process is gone; what becomes of its connections is the network's."""
+        """The process is gone. The network ends its connections."""
         self.listening = False
         self.oracle.ended_life(self)
         self.rearm()
 
     def leave(self) -> None:
-        """As Spot.close: waits for its queues, says goodbye, waits for the answers."""
+        """Like Spot.close: waits for its queues, says goodbye, waits for the answers."""
         if self.is_still or self.closing:
             return
         self.closing = True
@@ -188,7 +188,7 @@ class Node(Driver):
         return self.plan.leads and self.taking and not self.closing
 
     def use(self) -> None:
-        """Goes on with what the application was doing, after anything happened."""
+        """Goes on with the application's work, after anything happened."""
         if self.closing or not self.listening:
             return
         if self.confirming:
@@ -199,7 +199,7 @@ class Node(Driver):
             self._go_on()
 
     def take_all(self) -> None:
-        """Takes what there is, as ``recv`` does."""
+        """Takes all waiting deliveries, as ``recv`` does."""
         inbox = self.core.inbox
         if self.taken is None and not inbox.items:
             return
@@ -218,14 +218,14 @@ class Node(Driver):
                 self.oracle.received(self, item)
         self.act()
 
-    def create(self, topic: str) -> bool:
-        """Hosts a topic, unless a node that is up does (EEXIST)."""
+    def create(self, topic: str, *, standby: bool = False) -> bool:
+        """Hosts a topic, unless a node that is up hosts it (EEXIST) and it does not stand by."""
         registry = self.core.registry
-        if topic in registry.local or any(
-            host.link is not None for host in registry.remote.get(topic, {}).values()
-        ):
+        hosts = registry.remote.get(topic, {}).values()
+        taken = any(host.link is not None and not host.standby for host in hosts)
+        if topic in registry.local or (taken and not standby):
             return False
-        hosted = self.core.announcer.create_topic(topic, self.wall())
+        hosted = self.core.announcer.create_topic(topic, self.wall(), standby=standby)
         self.oracle.created(self, hosted)
         self.act()
         return True
@@ -247,7 +247,7 @@ class Node(Driver):
         self.act()
 
     def _confirm(self) -> None:
-        """Subscriptions are in force at a host when the ping that followed them was answered."""
+        """Subscriptions are in force at a host when it has answered the ping that followed them."""
         cluster = self.core
         for nonce in [nonce for nonce in self.confirming if nonce not in cluster.barriers.pings]:
             link, name = self.confirming.pop(nonce)
@@ -256,7 +256,7 @@ class Node(Driver):
 
     def unsubscribe(self, name: str) -> None:
         self.oracle.unsubscribed(self, name)
-        # An answer that is still under way is none to the next subscription.
+        # An answer that is still under way does not count for the next subscription.
         self.confirming = {
             nonce: asked for nonce, asked in self.confirming.items() if asked[1] != name
         }
@@ -285,7 +285,7 @@ class Node(Driver):
         self.act()
 
     def publish(self, topic: str, count: int, size: int) -> None:
-        """publish_many of numbered messages; none while an earlier one waits for room."""
+        """publish_many of numbered messages. Nothing while an earlier one waits for room."""
         if self.blocked is not None or self.closing or size > self._limit(topic):
             return
         payloads = self._numbered(count, size)
@@ -303,7 +303,7 @@ class Node(Driver):
         return payloads
 
     def publish_together(self, count: int, size: int) -> None:
-        """A few messages to each topic hosted here in one flush, as far as there is room."""
+        """A few messages to each topic hosted here in one flush, if there is room."""
         if self.blocked is not None or self.closing:
             return
         hosted = list(self.core.registry.local.values())
@@ -318,7 +318,20 @@ class Node(Driver):
             buffer.payloads += own
             buffer.dirty = True
             self.buffers.dirty.append(buffer)
-        self.loop.flush()
+        hosting = self.core.hosting
+        order = hosting.publish_across
+
+        def checked(topics: Sequence[HostedTopic], payloads: Sequence[bytes]) -> int:
+            room = order(topics, payloads)
+            if room > min(map(hosting.room, topics)):
+                raise self.oracle.fail(self.name, f"says there is room for {room} more")
+            return room
+
+        hosting.publish_across = checked  # type: ignore[method-assign]
+        try:
+            self.loop.flush()
+        finally:
+            hosting.publish_across = order  # type: ignore[method-assign]
         self.oracle.check_queues(self)
 
     def _buffer(self, topic: str) -> PublishBuffer:
@@ -339,8 +352,8 @@ class Node(Driver):
         return min(limit, remote.link.bytes_max)
 
     def _room(self, topic: str) -> int | None:
-        """None where the call would raise, as nobody hosts the topic, or its host is lost or has no
-        quorum.
+        """None where the call would raise, because no node hosts the topic, or its host is lost or
+        has no quorum.
         """
         hosted = self.core.registry.local.get(topic)
         if hosted is not None:

@@ -1,6 +1,6 @@
-"""What must hold, judged by what was published and by what was done to the network.
+"""The rules: they judge by what was published and by what was done to the network.
 
-The oracle sees what applications do and get, and what the core says in events; it knows which
+The oracle sees the actions of applications, what they get, and the core's events. It knows which
 connections were disturbed. It raises Violation at once, in simulated time.
 """
 
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from spot.core.data.inbox import Notice
 from spot.core.link import Link, LinkState
+from spot.core.membership.links import GONE_LEFT
 from spot.message import Event
 from tests.simulation.ledger import Ledger, Violation
-from tests.simulation.life import Life, Seen, Wait
+from tests.simulation.life import TOLD_S, Life, Seen, Wait
 from tests.simulation.network import Network
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ CHECKS_APART = 16
 
 
 class Oracle(Ledger):
-    """Judges links, notices, waits and bounds; the ledger judges messages.
+    """Judges links, notices, waits and bounds. The ledger judges messages.
 
-    ``honest`` says that nobody speaks to the nodes but nodes.
+    ``honest`` says that only nodes speak to the nodes.
     """
 
     def __init__(self, network: Network) -> None:
@@ -40,13 +41,13 @@ class Oracle(Ledger):
         self.views: ViewOracle
         self._checks = 0
 
-    # Lives
+    # Incarnations
 
     def started(self, node: Node) -> None:
         before = self.lives.get(node.name)
         life = self.lives[node.name] = Life(node, self.network.now)
         if before is not None:
-            # A machine that is starved starves what is started on it, too.
+            # On a machine that is starved, a process that is started is starved, too.
             life.still(before.still_until)
         for endpoint in node.plan.peers:
             self.added(node, endpoint)
@@ -113,7 +114,7 @@ class Oracle(Ledger):
             raise self.fail(node.name, f"is told that {notice.node} was lost, which it was not")
 
     def _told_with_relays(self, life: Life, notice: Notice) -> None:
-        """Once for each time that the last way to a host was lost."""
+        """One loss for each time that the last path to a host was lost."""
         if not life.lost[notice.node]:
             raise self.fail(life.name, f"is told that {notice.node} was lost, which it was not")
         life.lost[notice.node] = 0
@@ -126,7 +127,7 @@ class Oracle(Ledger):
     # Events
 
     def happened(self, node: Driver, event: Event) -> None:
-        """The core tells of an event."""
+        """The core reports an event."""
         life = self.lives[node.name]
         if self.trace is not None:
             self._note_event(node, event)
@@ -184,6 +185,8 @@ class Oracle(Ledger):
                 life.name, f"loses the link with {peer} ({reason}), to which nothing was done"
             )
         self.views.down(life, peer)
+        if reason != GONE_LEFT or seen.since > self.network.now - TOLD_S:
+            life.broken.append((self.network.now, peer))
         if event.endpoint is not None:
             self._waits(life, event, up_for=self.network.now - seen.since)
         if (
@@ -217,7 +220,7 @@ class Oracle(Ledger):
             raise self.fail(life.name, f"dials {endpoint} {late:.4f} s too late")
 
     def _waits(self, life: Life, event: Event, up_for: float | None) -> None:
-        """A wait begins; ``up_for`` is how long the link had been up, if it was."""
+        """A wait begins. ``up_for`` is how long the link had been up, if it was."""
         config = life.node.plan.config
         wait = life.waits.get(event.endpoint or "")
         if wait is None or event.delay is None:
@@ -238,12 +241,12 @@ class Oracle(Ledger):
     # States
 
     def check_forgotten(self, node: Driver, conn: bytes) -> None:
-        """A connection that ended is no link from that moment on."""
+        """From the moment when its connection ended, a link is no link."""
         if conn in node.core.links.by_conn:
             raise self.fail(node.name, "keeps a link whose connection was closed")
 
     def check_queues(self, node: Driver) -> None:
-        """Queues and credit keep their bounds. Now and then is enough: nothing undoes an excess."""
+        """Queues and credit keep their bounds. Rare checks are enough, as an excess would last."""
         self._checks += 1
         if self._checks % CHECKS_APART:
             return
@@ -255,7 +258,7 @@ class Oracle(Ledger):
                 window = self.lives[link.node].node.rcvhwm_max
                 more = 2 * window if flow is link.publishes else 0
                 if more and self.has_relays:
-                    # So had what waits at relays on the way.
+                    # The same holds for messages that wait at relays on the path.
                     others = [life.node for life in self.lives.values()]
                     more += sum(other.sndhwm_max + 2 * other.rcvhwm_max for other in others)
                 if flow.out_msgs > node.sndhwm_max + more:
@@ -264,7 +267,7 @@ class Oracle(Ledger):
                     raise self.fail(node.name, f"holds more than it may of {link.node}")
 
     def check_settled(self, nodes: Sequence[Node]) -> None:
-        """After the last heal, when all has come to rest and all applications have read all."""
+        """After the last heal, when everything is at rest and the applications have read all."""
         for node in nodes:
             life = self.lives[node.name]
             if self.has_relays and any(life.lost.values()):

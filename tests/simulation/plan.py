@@ -12,15 +12,16 @@ from spot.config import Config
 class NodePlan:
     """What a node is made of, kept up to date by its application, so that restarts know it.
 
-    ``names`` are its subscriptions, ``lag`` is the longest time in seconds that it may take to
-    notice what has arrived. ``leads``: the application waits in ``recv``, and reads the socket
-    itself; else the I/O thread does.
+    ``standbys`` are topics that it hosts beside another node. ``names`` are its subscriptions,
+    ``lag`` is the longest time in seconds that it may take to notice what has arrived. ``leads``:
+    the application waits in ``recv``, and reads the socket itself; else the I/O thread does.
     """
 
     name: str
     config: Config
     peers: list[str] = field(default_factory=list)
     topics: list[str] = field(default_factory=list)
+    standbys: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     lag: float = 0.0
     leads: bool = True
@@ -28,7 +29,7 @@ class NodePlan:
 
 @dataclass(frozen=True)
 class Action:
-    """Something that is done at a moment: ``kind`` is a call of World's or a method of Faults."""
+    """An action at a moment: ``kind`` is a call of World's or a method of Faults."""
 
     at: float
     kind: str
@@ -43,9 +44,9 @@ class Action:
 
 @dataclass
 class Plan:
-    """One schedule. ``heal_at`` is when the last fault has ended; times are in seconds.
+    """One schedule. ``heal_at`` is when the last fault has ended. Times are in seconds.
 
-    To run it changes it: draw it again to run it again.
+    Running a plan changes it. Draw it again to run it again.
     """
 
     seed: int

@@ -1,4 +1,4 @@
-"""Relays for plans: hubs through which nodes without a link of their own talk."""
+"""Relays for plans: hubs that connect nodes without a link of their own."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def with_relays(plan: Plan, share: float = 0.15) -> Plan:
-    """Some plans get relays: drawn from the seed, and from nothing else.
+    """Some plans get relays. The seed alone decides it.
 
-    Most of their meshes lose the links between nodes that are no relays.
+    Most of their meshes lose the links between nodes that are not relays.
     """
     random = Random(f"relays of {plan.seed}")
     if len(plan.nodes) < 3 or random.random() >= share:
@@ -51,7 +51,7 @@ def _name_of(endpoint: str) -> str:
 
 
 def reached_by(node: Node, nodes: dict[str, Node]) -> set[str]:
-    """Whom a node reaches over its links and over at most so many relays."""
+    """The nodes that a node reaches over its links and over at most this many relays."""
     found = set(node.core.links.by_node)
     nearest = found
     for _ in range(RELAYS_MAX):

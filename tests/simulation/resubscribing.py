@@ -1,4 +1,4 @@
-"""Plans in which subscriptions end and begin anew again and again, also within a latency."""
+"""Plans in which subscriptions end and begin anew repeatedly, also within a latency."""
 
 from __future__ import annotations
 

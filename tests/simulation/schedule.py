@@ -24,7 +24,7 @@ def draw(seed: int) -> Plan:
 
 
 def with_readers(plan: Plan) -> Plan:
-    """In half of the nodes the I/O thread reads: drawn from the seed, and from nothing else."""
+    """In half of the nodes the I/O thread reads. The seed alone decides it."""
     random = Random(f"readers of {plan.seed}")
     for node in plan.nodes:
         node.leads = random.random() < 0.5
@@ -170,7 +170,7 @@ class _Draw:
         self.heal_at = max(self.heal_at, at + lasts)
 
     def _lasts(self) -> float:
-        """From a blink to longer than anybody waits."""
+        """A time from a blink to longer than any node waits."""
         return self.random.choice((0.05, 0.3, 1.0, 1.5)) * self.random.uniform(0.3, 2.2)
 
     def _fault(self) -> None:
@@ -228,7 +228,7 @@ class _Draw:
         elif kind == "stranger":
             self._do(at, "stranger", name, random.getrandbits(32))
         elif kind == "doom":
-            # What is published into a blackhole, to a host that then restarts.
+            # Publishes into a blackhole, to a host that then restarts.
             self._do(at, "blackhole", one, other, "both", False, lasts, lasts=lasts)
             for topic in self._topics_of(other):
                 self._do(at + 0.01, "publish", one, topic, random.randint(1, 9), 0)

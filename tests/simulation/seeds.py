@@ -16,6 +16,7 @@ from functools import partial
 from typing import NamedTuple
 
 from tests.simulation.plan import Plan
+from tests.simulation.recreated import draw_recreated
 from tests.simulation.resubscribing import renewed_often
 from tests.simulation.schedule import draw, draw_many_topics, draw_relays
 from tests.simulation.stale_relays import draw_stale_relays, draw_stale_streams
@@ -23,12 +24,13 @@ from tests.simulation.stale_relays import draw_stale_relays, draw_stale_streams
 KINDS: dict[str, Callable[[int], Plan]] = {
     "any": draw,
     "many topics": draw_many_topics,
+    "recreated": draw_recreated,
     "relays": draw_relays,
     "resubscribed": partial(renewed_often, draw_many_topics),
     "stale relays": draw_stale_relays,
     "stale streams": draw_stale_streams,
 }
-"""What draws a schedule of each kind from a seed."""
+"""The function that draws a schedule of each kind from a seed."""
 
 
 class Found(NamedTuple):
@@ -115,6 +117,13 @@ FOUND = (
         "a subscription ended and began anew while a multi-topic batch with its topic waited for "
         "credit",
         ("no-silent-gap",),
+    ),
+    Found(
+        "recreated",
+        44,
+        "a subscription came while its topic had ended and was to begin anew, and where it began "
+        "waited for credit: after the link was lost, it was taken from then on",
+        ("no-silent-gap", "healed-without-loss"),
     ),
     Found("relays", 1470, _RELAYS, _OF_RELAYS),
     Found("relays", 2427, _RELAYS, _OF_RELAYS),

@@ -1,8 +1,8 @@
-"""Plans in which relays disagree about which life of a host is the newest.
+"""Plans in which relays disagree about which incarnation of a host is the newest.
 
-One relay does not hear that the host is gone, and goes on offering the life that is over, while
-the host is back and others offer the next one. Meanwhile a node publishes to it, and ways to it
-are lost and come back.
+One relay does not hear that the host is gone, and goes on offering the old incarnation, while the
+host is back and other relays offer the new one. Meanwhile a node publishes to the host, and paths
+to the host are lost and come back.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ QUICK = Config(
     reconnect_min=0.05, reconnect_max=0.1, heartbeat=0.2, peer_timeout=1.0, stable_after=0.3
 )
 DARK_S = 0.9
-"""Less than ``peer_timeout``: when it ends, the relay learns at once that it was late."""
+"""Less than ``peer_timeout``. When it ends, the relay learns at once that it was late."""
 
 
 def star(
     relays: str, *, direct: bool = False, before: bool = False
 ) -> tuple[list[NodePlan], list[tuple[str, str]]]:
-    """Relays of one letter each, a host and a publisher that dial them, and their pairs.
+    """Relays, each named by a letter, a host and a publisher that dial them, and their pairs.
 
-    ``direct``: the publisher has a link to the host, too; ``before``: another relay, r, between
-    the publisher and the others.
+    ``direct``: the publisher also has a link to the host. ``before``: another relay, r, stands
+    between the publisher and the others.
     """
     dialled = [f"tcp://{relay}:1" for relay in relays]
     nodes = [_node(relay, [], relay=True) for relay in relays]

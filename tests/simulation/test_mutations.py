@@ -1,4 +1,4 @@
-"""An event loop that is broken breaks a guarantee: the simulation runs the loop of real nodes.
+"""A broken event loop breaks a guarantee: the simulation runs the loop of real nodes.
 
 Each mutation changes one method of spot/runtime/event_loop.py, in all nodes of a schedule.
 """
@@ -22,7 +22,7 @@ FLOODS = 8
 
 
 def does_not_send_after_reading(node: Node) -> None:
-    """What the core wants sent because of a frame stays until something else happens."""
+    """Frames that the core wants sent because of a frame wait until something else happens."""
     loop = node.loop
     serve, read, carry_out = loop.serve, loop._read, loop.carry_out
 

@@ -1,4 +1,4 @@
-"""The simulated network does what real ones do: else the oracle judges what can't happen."""
+"""The simulated network does what real networks do. Else the oracle judges impossible cases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.simulation.network import Network
 
 
 class Machine:
-    """A host that remembers what came; it never learns of an end while it is ``frozen``."""
+    """A host that remembers the frames that came. While ``frozen``, it learns of no end."""
 
     off = False
 
@@ -43,8 +43,9 @@ def connected() -> tuple[Network, Machine, End, Machine]:
 
 
 def test_nothing_comes_behind_the_end_of_a_connection() -> None:
-    """Who has not yet heard of a cut goes on sending, also to a process that is stopped: had that
-    come without what the cut took, the oracle would see a gap that TCP never makes.
+    """A host that has not yet heard of a cut goes on sending, also to a process that is stopped. If
+    these frames arrived without the ones that the cut took, the oracle would see a gap that TCP
+    never makes.
     """
     network, one, end, other = connected()
     other.frozen = True
@@ -57,7 +58,7 @@ def test_nothing_comes_behind_the_end_of_a_connection() -> None:
 
 
 def test_what_a_cut_drops_holds_up_nothing() -> None:
-    """Bytes that crawl over a slow wire, and are lost, neither put off the news nor count as
+    """Bytes that crawl over a slow wire, and are lost, neither delay the news nor count as
     received.
     """
     network, one, end, other = connected()

@@ -9,7 +9,7 @@ import pytest
 
 from spot.config import Config
 from spot.core.link import Link
-from spot.core.relay.offers import Offers
+from spot.core.relay.offered_nodes import Offers
 from spot.core.relay.relay import ActiveRelay
 from spot.core.relay.state import RelayedTopic
 from spot.core.topics.announced import RemoteTopic
@@ -27,7 +27,7 @@ SEEDS = 60
 
 @pytest.mark.parametrize("start", range(0, SEEDS, 20))
 def test_random_schedules_with_relays_hold_every_guarantee(start: int) -> None:
-    """Nothing twice, nothing lost that a host holds, views that say who can be reached."""
+    """No message twice, none lost that a host holds, and views that say which nodes are reached."""
     messages = 0
     for seed in range(start, start + 20):
         try:
@@ -70,7 +70,7 @@ def drops_publishes(node: Node) -> None:
 
 
 def forwards_twice(node: Node) -> None:
-    """Under an incarnation that the publisher never had, as its own number would be known."""
+    """Uses an incarnation that the publisher never had, as its own number would be known."""
     forward = node.core.relay.forward
 
     def wrong(link: Link, topic_id: int, sender: Sender, chunk: Chunk) -> Chunk | None:
@@ -113,7 +113,7 @@ def numbers_anew(node: Node) -> None:
     ],
 )
 def test_a_wrong_relay_is_found(wrong: Callable[[Node], None], said: str) -> None:
-    """An oracle that finds nothing in these would prove nothing."""
+    """An oracle that finds nothing in these cores would prove nothing."""
     found = None
     for seed in range(80):
         try:
@@ -126,8 +126,8 @@ def test_a_wrong_relay_is_found(wrong: Callable[[Node], None], said: str) -> Non
 
 
 def gone_behind_a_hub(tune: Tune | None = None) -> tuple[bool, int]:
-    """A host behind a hub is gone for four seconds. Whether a reader still reaches it then, and how
-    often it is told.
+    """A host behind a hub is gone for four seconds. Returns whether a reader still reaches it then,
+    and how often the reader is told of it.
     """
     config = Config(reconnect_max=0.5)
     nodes = [
@@ -154,8 +154,8 @@ def test_a_relay_withdraws_what_it_can_not_reach() -> None:
 
 
 def test_relay_goes_on_at_once_with_what_it_has_fetched() -> None:
-    """Else each piece that a reader lacks takes a heartbeat: half a second, for a single message
-    that is too large for the relay.
+    """Otherwise each piece that a reader lacks takes a heartbeat: half a second, for a single
+    message that is too large for the relay.
     """
     config = Config(reconnect_max=0.2)
     small = config.with_settings(node_id="hub", relay=True, max_message_bytes=66_000)

@@ -36,7 +36,7 @@ def test_schedule_that_once_found_a_bug_holds_every_guarantee(found: Found) -> N
 
 
 def test_each_row_names_a_schedule_once_and_published_guarantees() -> None:
-    """A reader looks up in docs/guarantees.md what a row says was broken."""
+    """A reader looks up in docs/guarantees.md the guarantees that a row says were broken."""
     published = set(re.findall(r"^## ([a-z-]+)$", GUARANTEES.read_text(), re.MULTILINE))
     assert len({(row.kind, row.seed) for row in FOUND}) == len(FOUND)
     for row in FOUND:

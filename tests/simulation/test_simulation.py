@@ -1,4 +1,4 @@
-"""Random fault schedules hold every guarantee, and the oracle notices cores that do not.
+"""Random fault schedules hold every guarantee, and the oracle catches cores that do not.
 
 ``python -m tests.simulation`` runs many more of them.
 """
@@ -37,7 +37,7 @@ SEEDS_TO_CATCH = 400
 
 @pytest.mark.parametrize("start", range(0, SEEDS, SEEDS_OF_A_BATCH))
 def test_random_fault_schedules_hold_every_guarantee(start: int) -> None:
-    """The heart of the promise: whatever breaks, in whatever order, the oracle finds nothing."""
+    """The main promise: whatever breaks, in whatever order, the oracle finds no violation."""
     links = messages = 0
     for seed in range(start, start + SEEDS_OF_A_BATCH):
         try:
@@ -52,7 +52,7 @@ def test_random_fault_schedules_hold_every_guarantee(start: int) -> None:
 
 
 def test_a_crowd_of_nodes_heals_within_seconds() -> None:
-    """What holds for three nodes must hold for over a hundred, and be cheap enough to try."""
+    """A rule for three nodes must hold for over a hundred, and be cheap enough to try."""
     began = monotonic()
     world = run_plan(partial(draw_crowd, 1, count=120, degree=8))
     assert world.oracle.counts["links"] >= 2 * 480
@@ -60,7 +60,7 @@ def test_a_crowd_of_nodes_heals_within_seconds() -> None:
 
 
 def test_same_seed_gives_the_same_run_whatever_the_hash_seed() -> None:
-    """A violation that can't be seen again can't be understood."""
+    """A violation that can't be reproduced can't be understood."""
     code = (
         "from tests.simulation.schedule import draw\n"
         "from tests.simulation.world import trace_of\n"
@@ -81,7 +81,7 @@ def test_same_seed_gives_the_same_run_whatever_the_hash_seed() -> None:
 
 
 def test_epoch_that_nobody_told_of_is_not_passed_over_in_silence() -> None:
-    """A topic that ends, and twice begins during a cut, has lost messages that no count covers."""
+    """A topic that ends and begins twice during a cut has lost messages that no count covers."""
 
     def plan() -> Plan:
         host = NodePlan("host", Config(node_id="host"), topics=["t"])
@@ -108,7 +108,7 @@ def newest_of_a_topic(
     *,
     rcvhwm: int = 100,
 ) -> int:
-    """How many messages a reader gets of a host; it is not subscribed when it starts."""
+    """How many messages a reader gets from a host. The reader is not subscribed when it starts."""
 
     def plan() -> Plan:
         config = Config(reconnect_max=0.5, rcvhwm=rcvhwm)
@@ -131,7 +131,7 @@ def forgets_what_was_announced(node: Node) -> None:
 
 
 def test_topic_that_begins_after_a_subscription_comes_from_its_first_message() -> None:
-    """The host knew who waited for it: that the news of the topic were lost changes nothing."""
+    """The host knew which nodes waited for the topic. So losing the news of it changes nothing."""
     actions = [
         (1.0, "subscribe", ("reader", "t", 7)),
         (2.0, "blackhole", ("host", "reader", "both", False, 4.0)),
@@ -144,7 +144,7 @@ def test_topic_that_begins_after_a_subscription_comes_from_its_first_message() -
 
 
 def test_topic_that_was_there_before_a_subscription_gives_its_newest() -> None:
-    """Who asks for the last 7 before there is a link does not want all that there ever was."""
+    """A node that asks for the last 7 before there is a link must not get all older messages."""
     actions = [
         (0.0, "cut", ("host", "reader", 2.0)),
         (0.1, "create", ("host", "t")),
@@ -156,8 +156,8 @@ def test_topic_that_was_there_before_a_subscription_gives_its_newest() -> None:
 
 @pytest.mark.parametrize("last", [0, 5])
 def test_new_subscription_begins_although_the_old_one_waits_for_credit(last: int) -> None:
-    """Where it begins came behind what the old one had waiting, and was lost with the link: what
-    was published since then was passed over in silence.
+    """The HEAD of the new subscription came behind the old one's queue, and was lost with the link.
+    So messages published since then were skipped in silence.
     """
     actions = [
         (0.5, "create", ("host", "t")),
@@ -172,11 +172,11 @@ def test_new_subscription_begins_although_the_old_one_waits_for_credit(last: int
     assert newest_of_a_topic(actions, rcvhwm=1) == of_the_old_one + last + 20
 
 
-# Cores made wrong: each must be caught, by the rule that is meant for it.
+# Cores made wrong. Each must be caught by the rule that is meant for it.
 
 
 def _deliver_wrongly(node: Node, change: Callable[[Inbox, Delivery], list[Delivery]]) -> None:
-    """Now and then something else reaches the inbox than what the core delivered."""
+    """Sometimes something else reaches the inbox than the core delivered."""
     inbox = node.core.inbox
 
     class Wrong(Inbox):
@@ -210,7 +210,7 @@ def reorders(node: Node) -> None:
             return [delivery, last]
         return [delivery]
 
-    # Without an application that reads at once, there is an order to change.
+    # If no application reads at once, there is an order to change.
     node.lag = max(node.lag, 0.02)
     inbox = node.core.inbox
     assert not inbox.items
@@ -408,7 +408,7 @@ def orders_publishes_twice(node: Node) -> None:
     link_up = node.core.ingress.link_up
 
     def wrong(link: Link) -> None:
-        # On a new link. Behind relays, what follows a gap is not ordered at all.
+        # This happens on a new link. Behind relays, publishes after a gap are not ordered at all.
         node.core.publishers._by_incarnation.pop((link.node, link.incarnation), None)
         link_up(link)
 
@@ -430,7 +430,7 @@ def hides_a_restart(node: Node) -> None:
 
 
 def replays_twice(node: Node) -> None:
-    """It asks for the last message again, and takes it."""
+    """It asks for the last message again, and accepts it."""
     tell = node.core.announcer.tell_interest
 
     def wrong(link: Link) -> None:
@@ -476,7 +476,7 @@ def replay_drops_the_tail(node: Node) -> None:
 
 
 def live_overtakes_replay(node: Node) -> None:
-    """What is published during a replay is sent at once."""
+    """Messages published during a replay are sent at once."""
     behind = node.core.replay.fall_behind
 
     def wrong(subscriber: Subscriber, topic: HostedTopic, first: int) -> None:

@@ -1,4 +1,4 @@
-"""Relays that offer a life of a host that is over: each publish is ordered once, or counted."""
+"""Relays that offer an old incarnation of a host: each publish is ordered once, or counted."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ def test_random_streams_through_stale_relays_hold_every_guarantee(start: int) ->
 
 
 def comes_back(relays: str, then: int, *, clock_back: bool = False) -> World:
-    """A publisher loses the only way to the life of the host that it publishes to, while a relay
-    offers the one before; and that way comes back. With one relay, it is a link to the host.
+    """A publisher loses the only path to the incarnation of the host that it publishes to, while a
+    relay offers the one before. Then that path comes back. With one relay, the path is a link to
+    the host.
     """
     direct = len(relays) == 1
     nodes, pairs = star(relays, direct=direct)
@@ -86,7 +87,7 @@ def test_way_that_comes_back_goes_on_with_the_numbers(
 
 
 def begins_anew(node: Node) -> None:
-    """What is published to one life of a host is forgotten when only another can be reached."""
+    """Publishes to one incarnation of a host are forgotten when only another can be reached."""
     doubt = node.core.remote.doubt_lost
 
     def wrong(host: str) -> None:
@@ -105,8 +106,8 @@ def test_numbers_that_begin_anew_are_found() -> None:
 
 
 def test_relay_sends_publishes_on_by_the_way_that_it_offers() -> None:
-    """Of two that are as good, it offers the one that it had first. What was lost on the other
-    would never be sent again, as the publisher hears only of ways that it is offered.
+    """Of two equally good paths, the relay offers the one that it had first. A publish lost on the
+    other would never be sent again, as the publisher hears only of paths that it is offered.
     """
     nodes, pairs = star("ab", before=True)
     actions = [
@@ -123,8 +124,8 @@ def test_relay_sends_publishes_on_by_the_way_that_it_offers() -> None:
 
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.1])
 def test_publish_under_way_to_a_relay_that_loses_the_host_for_a_moment(after: float) -> None:
-    """The number of its topic has ended meanwhile, but not the topic: it is sent again, under the
-    next, and not refused under none.
+    """The topic has not ended, but its number has. The publish is sent again under the next number,
+    and is not refused for having none.
     """
     nodes, pairs = star("b")
     actions = [
@@ -153,9 +154,9 @@ def test_publish_under_way_to_a_topic_that_has_ended_is_told_to_be_lost() -> Non
 
 
 def unaware(*more: Action, behind: bool) -> Plan:
-    """The relay b offers a life of the host that is over, until its link is lost for silence; then
-    it offers the next one, as a does. The publisher is ``behind`` b alone, and subscribed, or has
-    links to all.
+    """The relay b offers an incarnation of the host that is over, until its link is lost for
+    silence. Then it offers the next one, as a does. The publisher is subscribed and ``behind`` b
+    alone, or it has links to all.
     """
     nodes, pairs = star("ab", direct=not behind)
     nodes[1].peers.append("tcp://a:1")
@@ -168,8 +169,8 @@ def unaware(*more: Action, behind: bool) -> Plan:
 
 
 def test_relay_announces_no_topic_of_a_life_that_is_over_for_the_next() -> None:
-    """Its host has destroyed it, and who knows that from the host itself has no use for its number
-    at the relay: that it is announced again would be an error.
+    """Its host has destroyed it. A node that knows this from the host itself has no use for its
+    number at the relay, so announcing it again would be an error.
     """
     destroyed = Action(1.7, "destroy", ("host", "t"))
     World(unaware(destroyed, Action(1.71, "cut", ("host", "pub", 0.02)), behind=False)).run()
@@ -177,8 +178,8 @@ def test_relay_announces_no_topic_of_a_life_that_is_over_for_the_next() -> None:
 
 @pytest.mark.parametrize("destroyed", [False, True])
 def test_who_is_behind_a_relay_is_told_that_a_life_is_over(destroyed: bool) -> None:
-    """Also if the relay offers the next life in the same moment, whether or not that has the topic:
-    to end the topic is not to tell of a loss.
+    """This also holds if the relay offers the next incarnation in the same moment, whether or not
+    that has the topic: to end the topic is not to report a loss.
     """
     more = [Action(1.7, "destroy", ("host", "t"))] if destroyed else []
     world = World(unaware(*more, behind=True))
@@ -187,9 +188,9 @@ def test_who_is_behind_a_relay_is_told_that_a_life_is_over(destroyed: bool) -> N
 
 
 def test_stream_of_a_life_that_is_over_goes_on_and_does_not_begin_again() -> None:
-    """A reader that loses the relay which knows the next life has only the one that does not, and
-    gets nothing of that twice; and back at the next life, too, which goes on without a gap. The
-    relay holds it for another.
+    """A reader loses the relay that knows the next incarnation, and has only the relay that does
+    not. It gets nothing from that one twice. When it is back at the next incarnation, the stream
+    goes on without a gap, because the relay holds it for another reader.
     """
     nodes, pairs = star("ab")
     nodes.append(NodePlan("other", nodes[-1].config.with_settings(node_id="other"), ["tcp://b:1"]))

@@ -1,4 +1,4 @@
-"""The oracle of views notices cores whose views are wrong."""
+"""The oracle of views catches cores whose views are wrong."""
 
 from __future__ import annotations
 
@@ -99,14 +99,14 @@ def split(members: str) -> Plan:
 
 
 def test_quorum_without_a_majority_is_caught() -> None:
-    """The one thing that a quorum is for: who was cut off must know it within the bound."""
+    """The purpose of a quorum: a node that was cut off must know it within the bound."""
     assert run_plan(lambda: split("abc")).oracle.counts["links"] >= 8
     with pytest.raises(Violation, match="node a: still has a quorum, though it can't reach b, c"):
         run_plan(lambda: split("abc"), believes_in_the_lost)
 
 
 def deaf(ways: Sequence[tuple[float, str]]) -> Plan:
-    """Node a has a quorum as long as it reaches b; directions between them end, one by one."""
+    """Node a has a quorum as long as it reaches b. Directions between them end, one by one."""
     config = Config(members=("a", "b"), peer_timeout=0.6)
     nodes = [NodePlan(name, config.with_settings(node_id=name)) for name in "ab"]
     nodes[0].peers = ["tcp://b:1"]
@@ -115,7 +115,7 @@ def deaf(ways: Sequence[tuple[float, str]]) -> Plan:
 
 
 def ignores_that_it_is_not_heard(node: Node) -> None:
-    """Of two nodes, where the other one never gives up."""
+    """Two nodes, where the other one never gives up."""
     if node.name == "b":
         trusts_silence(node)
         return
@@ -135,7 +135,7 @@ def views_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("views_alone")
 def test_who_is_not_heard_must_know_it_if_it_can_be_told() -> None:
-    """A direction that works is enough to be told of the other one, within the bound."""
+    """One working direction is enough to report the other one, within the bound."""
     run_plan(lambda: deaf([(1.0, "there")]))
     with pytest.raises(Violation, match="node a: still has a quorum"):
         run_plan(lambda: deaf([(1.0, "there")]), ignores_that_it_is_not_heard)
@@ -143,7 +143,7 @@ def test_who_is_not_heard_must_know_it_if_it_can_be_told() -> None:
 
 @pytest.mark.usefixtures("views_alone")
 def test_who_can_not_be_told_must_know_by_its_own_silence() -> None:
-    """The second direction ends before the first can be told of: its silence begins there."""
+    """The second direction ends before it can report the first. Its silence begins there."""
     lost: list[float] = []
 
     def note(node: Node) -> None:

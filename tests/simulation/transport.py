@@ -1,4 +1,4 @@
-"""The transport of a simulated host: what the event loop of SPOT sees of the simulated network."""
+"""The transport of a simulated host: how the event loop of SPOT sees the simulated network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.simulation.ledger import Violation
 from tests.simulation.network import Network
 
 HANGUP_DROPS = 0.3
-"""How often what was sent just before a hang-up does not leave any more."""
+"""How often frames sent just before a hang-up do not leave any more."""
 FRAMES_AT_ONCE_MAX = 20_000
 """A loop that reads more in one moment, in which nothing else can happen, would never stop."""
 
@@ -21,13 +21,13 @@ class SimulatedTransport:
 
     ``patience`` is how many seconds a connection that was accepted may take to become a link.
 
-    It tells of input as zmq's descriptors do: once, when it arrives, and not again if the transport
-    was used meanwhile. What happens to connections, the monitor tells.
+    It reports input as zmq's descriptors do: once, when it arrives, and not again if the transport
+    was used meanwhile. The monitor reports what happens to connections.
     """
 
     def __init__(self, network: Network, host: Host, patience: float, random: Random) -> None:
         self.ends: dict[bytes, End] = {}
-        # Connections that the loop was told have ended.
+        # Connections whose end was reported to the loop.
         self.told_ended: list[bytes] = []
         self._network = network
         self._host = host
@@ -73,13 +73,13 @@ class SimulatedTransport:
             self._has_news = True
 
     def withhold(self) -> None:
-        """From now on, what is there and what arrives can't be seen."""
+        """From now on, frames that are there or arrive can't be seen."""
         self._withheld, self._frames = self._frames, deque()
         self._withheld_news, self._news = self._news, []
         self._is_readable = self._has_news = False
 
     def release(self) -> None:
-        """What was withheld can be seen."""
+        """The withheld frames can be seen."""
         if self._withheld is not None:
             self._frames, self._withheld = self._withheld, None
             self._news, self._withheld_news = self._withheld_news, []
@@ -193,7 +193,7 @@ class SimulatedTransport:
         received = self._network.received(end)
         before = self._counted.get(conn)
         self._counted[conn] = received
-        # What had come of a frame when its wire died is not counted any more: that is no news.
+        # Bytes of a frame whose wire died are not counted any more: that is no news.
         return before is not None and received > before
 
     def excuse_unauthenticated(self, late: float, now: float) -> None:

@@ -1,7 +1,7 @@
-"""Members for plans, and what must hold of views.
+"""Members for plans, and the rules for views.
 
-That no two sides without a node in common both have a quorum is arithmetic, if each node with a
-quorum can really reach whom it counts: that is what is judged here, by the state of the network.
+Two sides without a node in common can't both have a quorum, by arithmetic, if each node with a
+quorum really reaches the nodes that it counts. So that is judged here, by the state of the network.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EPS = 1e-6
 
 
 def with_members(plan: Plan) -> Plan:
-    """Some plans get members, and require a quorum: drawn from the seed, and from nothing else."""
+    """Some plans get members, and require a quorum. The seed alone decides it."""
     random = Random(f"members of {plan.seed}")
     names = [node.name for node in plan.nodes]
     members = random.choice(
@@ -54,7 +54,7 @@ class ViewOracle:
         self._deadlines = Deadlines(world)
         self._versions: dict[Life, int] = {}
         self._lost: dict[Life, set[str]] = {}
-        # By source and target: since when nothing gets there, and since when something does.
+        # By source and target: since when nothing arrives, and since when something does.
         self._broken_since: dict[tuple[str, str], float] = {}
         self._whole_since: dict[tuple[str, str], float] = {}
         if any(node.plan.config.members for node in world.nodes.values()) and (
@@ -65,7 +65,7 @@ class ViewOracle:
     # Events
 
     def told(self, node: Node, event: Event) -> None:
-        """The core tells of a new view."""
+        """The core reports a new view."""
         oracle = self._world.oracle
         life = oracle.lives[node.name]
         view = event.view
@@ -97,7 +97,7 @@ class ViewOracle:
         self._lost.setdefault(life, set()).add(peer)
 
     def ordered(self, node: Node) -> None:
-        """The node gives messages their order."""
+        """The node orders messages."""
         if node.plan.config.require_quorum and not node.core.failover.views.view.quorum:
             raise self._world.oracle.fail(node.name, "orders messages without a quorum")
 
@@ -117,7 +117,7 @@ class ViewOracle:
                 self._check_quorum(node)
 
     def _look(self, source: Node, target: Node) -> None:
-        """Since when nothing gets from one node to another, with both awake all the time."""
+        """Since when nothing arrives at one node from another, with both awake all the time."""
         pair = (source.name, target.name)
         network = self._world.network
         wires = [network.wire(*ends) for ends in (pair, pair[::-1])]
@@ -151,9 +151,10 @@ class ViewOracle:
     def _must_know(self, node: Node, other: Node) -> bool:
         """Whether a node must have noticed by now that it can't reach another.
 
-        It hears nothing itself, or is told that the other hears nothing of it. That can't be told
-        where the way back ends before it is due: then the node's own silence counts, from there.
-        Nor can another life of the other tell it, which nothing could reach when it began.
+        It hears nothing itself, or the other reports that it hears nothing. The other can't report
+        this if the way back ends before the report is due: then the node's own silence counts, from
+        there. Nor can another incarnation of the other report it, if nothing could reach that one
+        when it began.
         """
         if node is other:
             return False
@@ -173,7 +174,7 @@ class ViewOracle:
     # The end
 
     def lacking(self) -> tuple[str, str] | None:
-        """Whose view is not yet what it must come to: all linked nodes, and all conflicts."""
+        """A node whose view is not yet final: all linked nodes, and all conflicts."""
         for node in self._world.nodes.values():
             view = node.core.failover.views.view
             linked = reached_by(node, self._world.nodes)
@@ -181,7 +182,8 @@ class ViewOracle:
                 return node.name, f"reaches {sorted(view.reachable)}, not {sorted(linked)}"
             hosted: dict[str, list[str]] = {}
             for name in sorted({node.name, *linked}):
-                for topic in self._world.nodes[name].core.registry.local:
+                registry = self._world.nodes[name].core.registry
+                for topic in registry.local.keys() - registry.standbys.keys():
                     hosted.setdefault(topic, []).append(name)
             several = {topic: tuple(hosts) for topic, hosts in hosted.items() if len(hosts) > 1}
             if view.conflicts != several:

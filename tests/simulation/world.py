@@ -18,7 +18,7 @@ from tests.simulation.views import ViewOracle
 START_S = 0.05
 
 Tune = Callable[[Node], None]
-"""Changes a node's core when it starts: to make it wrong."""
+"""Changes a node's core when it starts, to make it wrong."""
 
 
 class World:
@@ -53,7 +53,7 @@ class World:
         }
 
     def run(self) -> None:
-        """Raises Violation where a guarantee does not hold."""
+        """Raises Violation if a guarantee does not hold."""
         network = self.network
         for node in self.nodes.values():
             network.at(self.random.uniform(0, START_S), node.start)
@@ -131,7 +131,7 @@ def run_plan(draw: Callable[[], Plan], tune: Tune | None = None) -> World:
 
 
 def trace_of(draw: Callable[[], Plan], tune: Tune | None = None) -> list[str]:
-    """What happens in a plan, a line each: to run it again changes nothing."""
+    """All that happens in a plan, a line each. Running it again changes nothing."""
     world = World(draw(), tune)
     world.oracle.trace = []
     with suppress(Violation):

@@ -20,9 +20,9 @@ from spot.testbed import (
     UnknownBackend,
     UnknownNode,
 )
+from spot.testbed.cleanup import sweep
 from spot.testbed.process_id import ProcessId, marked_processes
 from spot.testbed.run import Run
-from spot.testbed.sweep import sweep
 from tests.testbed.tcp_table import connections_to, listening_ports_of
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from spot.testbed import BadProgram, Cluster, ClusterNotReady, NodeExited
 from spot.testbed.collect import end_traffic
-from spot.testbed.own_program import check_status
 from spot.testbed.run import Run
+from spot.testbed.user_program import check_status
 
 RAW = [sys.executable, str(Path(__file__).parents[2] / "examples" / "raw_pyzmq_node" / "node.py")]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from spot.testbed import Cluster, NodeSpec, NotProxied, Run, Topology, UnknownNode
+from spot.testbed.cleanup import sweep
 from spot.testbed.process_id import marked_processes
 from spot.testbed.proxy import ProxyError, ProxyUnreachable, Toxiproxy, open_server
-from spot.testbed.sweep import sweep
 from tests.testbed.proxied_checks import (
     SETTINGS,
     all_answer,

@@ -57,8 +57,8 @@ def test_cut(spot_cluster, spot_fault, spot_check):
     assert 0 <= result.faults[0].detect_s < 5
     assert result.faults[0].window.is_proved
     assert result.evidence.bounds.peer_timeout == 0.9
-    for history in result.evidence.histories.values():
-        assert history.lives[0].start.fields["config"]["members"] == ["a", "b"]
+    for journal in result.evidence.journals.values():
+        assert journal.incarnations[0].start.fields["config"]["members"] == ["a", "b"]
     assert spot_check("order").verdict == "pass"
 """,
         "--spot-results=out",

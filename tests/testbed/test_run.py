@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from spot.testbed import NoStateDirectory, build_topology
+from spot.testbed.cleanup import sweep
 from spot.testbed.process_id import ProcessId
 from spot.testbed.report.script import drawing_script, packed
 from spot.testbed.run import Run, state_directory, state_lock
-from spot.testbed.sweep import sweep
 
 
 def _run(state: Path, runner: ProcessId | None = None) -> Run:

@@ -1,1 +1,1 @@
-"""How messages move: hosting, replay, publishes of peers, what arrives, the inbox."""
+"""How messages move: hosting, replay, publishes of peers, arrivals, the inbox."""

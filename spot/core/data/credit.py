@@ -1,4 +1,4 @@
-"""Giving credit back: a peer may send as much more as this node has taken."""
+"""Gives credit back: a peer may send as much more as this node has taken."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Credit:
         self._publishers = publishers
 
     def consumed(self, link: Link, flow: Flow, count: int, size: int) -> None:
-        """Messages of the link were taken, or dropped: the peer may send as many more."""
+        """Messages of the link were taken, or dropped. The peer may send as many more."""
         flow.consumed_msgs += count
         flow.consumed_bytes += size
         if link.is_up and flow.grant(self._context.rcvhwm):

@@ -1,10 +1,10 @@
-"""The topics that this node hosts: what is published to them gets its order here.
+"""The topics that this node hosts: here the messages published to them get their order.
 
 A batch goes into the queue of each *live* subscriber as it is made, and into the topic's replay
 buffer, from which the others catch up.
 
 Where a flush finds few messages in each of many topics, a batch for each of these topics would cost
-ten times as much as its message. So the topics that the same peers get share one multi-topic batch.
+ten times as much as its message. So topics with the same subscribers share one multi-topic batch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROOM_MAX = 1 << 30
 
 
 class _Group:
-    """Messages of topics that the same peers get, and the topics whose replay buffer is full."""
+    """Messages of topics with the same subscribers, and the topics whose replay buffer is full."""
 
     __slots__ = ("full", "payloads", "sequences", "topics")
 
@@ -67,7 +67,7 @@ class Hosting:
         *,
         standby: bool = False,
     ) -> HostedTopic:
-        """Hosts a topic, for those of the peers, and this node, that want it already."""
+        """Hosts a topic, for the peers and this node's subscriptions that already want it."""
         topic = self._registry.create(name, epoch, standby=standby)
         limit = min(history_bytes, self._buffers.limit)
         topic.buffer = ReplayBuffer(limit, topic.topic_id, self._buffers)
@@ -82,11 +82,13 @@ class Hosting:
                 topic.subscribers.append(subscriber)
                 topic.live.append(subscriber)
                 self._replay.tell_head(subscriber, topic, 0)
+                if topic in subscriber.behind:
+                    self._replay.tell_place(subscriber, topic, 0)
         topic.fit_chunks(CHUNK_MSGS)
         return topic
 
     def end(self, topic: HostedTopic, record: bytes, subscribers: Sequence[Subscriber]) -> None:
-        """Ends a topic. What was published before goes out before the news of the end."""
+        """Ends a topic. Messages published before go out before the news of the end."""
         for subscriber in list(topic.catching_up):
             if not subscriber.aside:
                 self._replay.send_rest(subscriber, topic)
@@ -151,9 +153,9 @@ class Hosting:
                 self._replay.keep(topic, chunk)
 
     def send_live(self, topic: HostedTopic, chunk: Chunk) -> None:
-        """Queues a batch for all live subscribers. One that is set aside falls behind.
+        """Queues a batch for all live subscribers. A subscriber that is set aside falls behind.
 
-        A relay waits for nobody: there a subscriber without room falls behind, too.
+        A relay waits for no subscriber: there a subscriber without room falls behind, too.
         """
         touched = self._context.effects.touched
         behind: list[Subscriber] = []
@@ -191,8 +193,8 @@ class Hosting:
         """Orders a message of each of many topics. A topic may be there more than once.
 
         Returns how many more messages can be published, to all of these topics together, before a
-        subscriber's queue is full. A message that is wanted here, is large, or is of a topic that
-        somebody reads from the replay buffer, is ordered as ``publish`` does.
+        subscriber's queue is full. ``publish`` orders a message alone if it is wanted here, is
+        large, or is of a topic that a subscriber reads from the replay buffer.
         """
         groups: dict[tuple[Subscriber, ...], _Group] = {}
         others: dict[HostedTopic, list[bytes]] = {}
@@ -231,7 +233,7 @@ class Hosting:
         return room
 
     def _send_groups(self, groups: dict[tuple[Subscriber, ...], _Group]) -> int:
-        """Queues what was ordered. Returns the room that is left."""
+        """Queues the ordered messages. Returns the room that is left."""
         room = ROOM_MAX
         for peers, group in groups.items():
             if peers and group.topics:

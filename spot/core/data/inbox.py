@@ -1,4 +1,4 @@
-"""What waits for ``recv``: deliveries, and notices of lost hosts, in the order of arrival."""
+"""The deliveries and the notices of lost hosts that wait for ``recv``, in the order of arrival."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from spot.message import Message, ReceivedMessage
 class Delivery:
     """A batch of one topic for the application. It is decoded when the application takes it.
 
-    ``link`` is None for what this node published itself. ``count`` and ``size`` are what it costs
-    in credit. The first ``skip`` messages were handed out before, and are not handed out again.
+    ``link`` is None for messages that this node published itself. ``count`` and ``size`` are what
+    the batch costs in credit. The first ``skip`` messages were handed out before, and are not
+    handed out again.
     """
 
     __slots__ = (
@@ -86,9 +87,9 @@ class Delivery:
 
 
 class MultiDelivery:
-    """Messages of several topics for the application, none of which says that it missed something.
+    """Messages of several topics for the application. None of them reports missed messages.
 
-    They are those of a multi-topic batch from number ``at`` on, one for each of ``topics``.
+    They are the messages of a multi-topic batch from number ``at`` on, one for each of ``topics``.
     """
 
     __slots__ = ("at", "batch", "count", "link", "size", "skip", "topics")
@@ -137,7 +138,8 @@ Item = Delivery | MultiDelivery | Notice
 
 
 class Inbox:
-    """The queue before ``recv``. Credit bounds its deliveries, the number of hosts its notices."""
+    """The queue before ``recv``. Credit bounds its deliveries, and the number of hosts its
+    notices."""
 
     __slots__ = ("_notices", "items", "msgs")
 
@@ -161,7 +163,7 @@ class Inbox:
         self.items.append(notice)
 
     def take(self) -> Item | None:
-        """The next item, None if there is none."""
+        """The next item. None if there is none."""
         if not self.items:
             return None
         item = self.items.popleft()

@@ -1,10 +1,10 @@
-"""What peers publish to the topics of this node: in which order, and when there is room.
+"""The messages that peers publish to topics of this node: their order, and their wait for room.
 
 Where subscribers have no room, publishes wait at the link that they came by, and the credit of that
-link waits with them. What room there is then goes round the links that wait, a bounded number of
-messages a turn, so that each publisher gets an equal share. This is round robin (Nagle, "On Packet
-Switches with Infinite Storage", RFC 970), but by messages and not by frames, as frames differ in
-size.
+link waits with them. When there is room, the waiting links share it in turn, a bounded number of
+messages each time, so that each publisher gets an equal share. This is round robin (Nagle, "On
+Packet Switches with Infinite Storage", RFC 970), but by messages and not by frames, as frames
+differ in size.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from spot.core.wire.codec import Sender
 from spot.core.wire.greeting import Incarnation
 
 SHARE_MSGS = 256
-"""A turn of a link, where several links wait."""
+"""The most messages that are ordered for one link at a time, where several links wait."""
 
 
 class Forwarder(Protocol):
     """Sends publishes on to hosts behind this node."""
 
     def forward(self, link: Link, topic_id: int, sender: Sender, chunk: Chunk) -> Chunk | None:
-        """Sends publishes on that came by a link. Returns those for which there is no room now."""
+        """Sends on publishes that came by a link. Returns those for which there is no room now."""
 
 
 class Publish(NamedTuple):
-    """Messages that a node published, which wait for their place.
+    """Messages that a node published and that wait to be ordered.
 
-    ``last`` is that publisher's number of the last of them. ``sender`` is set if they came through
-    a relay, and ``chunk`` as well if they go on to a host behind this node.
+    ``last`` is the publisher's number of the last message. ``sender`` is set if they came through a
+    relay. ``chunk`` is also set if they go on to a host behind this node.
     """
 
     topic_id: int
@@ -51,7 +51,7 @@ class Publish(NamedTuple):
 
 
 class _LinkQueue:
-    """The publishes that wait at a link, since when the first of them does."""
+    """The publishes that wait at a link, and since when the first of them waits."""
 
     __slots__ = ("publishes", "since")
 
@@ -61,7 +61,7 @@ class _LinkQueue:
 
 
 class Ingress:
-    """Gives publishes of peers their order, as there is room, and fairly."""
+    """Orders publishes of peers, as there is room, and fairly."""
 
     def __init__(
         self,
@@ -92,13 +92,13 @@ class Ingress:
         self._publishers.link_up(link)
 
     def link_down(self, link: Link) -> None:
-        """The link has ended: what waited there is sent again on another."""
+        """The link has ended. Publishes that waited there are sent again on another link."""
         self._queues.pop(link, None)
         self.waiting.pop(link, None)
         self._publishers.link_down(link)
 
     def stop(self) -> None:
-        """The node leaves: nothing is ordered any more."""
+        """The node leaves: from now on no publish is ordered."""
         for queue in self._queues.values():
             queue.publishes.clear()
         self.waiting.clear()
@@ -115,12 +115,12 @@ class Ingress:
     def on_forward(
         self, link: Link, sender: Sender, batch: Batch, record: bytes, now: float
     ) -> None:
-        """Messages of a node behind the peer, or of the peer for a host behind this node."""
+        """Messages of a node behind the peer, or of the peer to a host behind this node."""
         context = self._context
         size = link.publishes.charge(batch, context.bytes_max)
         is_host = sender.host == context.node
         if is_host and Incarnation(sender.host_started, sender.host_random) != context.incarnation:
-            # They are for an earlier incarnation. Those for this one have the same numbers.
+            # They are for an earlier incarnation. Messages for this one have the same numbers.
             self._credit.consumed(link, link.publishes, batch.msgs, size)
             return
         last = batch.first + batch.msgs - 1
@@ -141,10 +141,10 @@ class Ingress:
     # Order
 
     def order(self, link: Link, now: float) -> None:
-        """Orders what a peer published. Where a subscriber is full, the node's deadline says when
-        to go on.
+        """Orders what a peer published. If a subscriber is full, the node's deadline says when to
+        go on.
 
-        With ``overflow="catch-up"`` such a subscriber is set aside after ``send_timeout``, as
+        With ``overflow="catch-up"`` such a subscriber is set aside after ``send_timeout``, as it is
         after a publish of this node.
         """
         config = self._context.config
@@ -154,7 +154,7 @@ class Ingress:
             self._context.due(due)
 
     def go_on(self, now: float) -> None:
-        """Orders what waited for room, where there is some now."""
+        """Orders publishes that waited for room, where there is some now."""
         most = SHARE_MSGS if len(self.waiting) > 1 else ROOM_MAX
         moved = True
         while moved:
@@ -173,9 +173,9 @@ class Ingress:
     def _order(self, link: Link, now: float, patience: float | None, most: int) -> float | None:
         """Orders what a peer published, up to so many messages.
 
-        Returns when to go on, if a subscriber is full: after ``patience`` seconds it is set aside
-        (None: never). What was ordered before, on this path or another, is dropped. So is what
-        follows a gap, as the publisher sends it again.
+        If a subscriber is full, returns when to go on: after ``patience`` seconds it is set aside
+        (None: never). Messages that were ordered before, on this path or another, are dropped. So
+        are messages that follow a gap, as the publisher sends them again.
         """
         queue = self._queues[link]
         publishes = queue.publishes
@@ -226,7 +226,7 @@ class Ingress:
         return None
 
     def _forward(self, link: Link, queue: _LinkQueue, publish: Publish, chunk: Chunk) -> int | None:
-        """Sends publishes on. Returns how many; None if some of them wait for room."""
+        """Sends publishes on. Returns how many. None if some of them wait for room."""
         assert publish.sender is not None
         unsent = self._forwarder.forward(link, publish.topic_id, publish.sender, chunk)
         left = 0 if unsent is None else unsent.size
@@ -238,7 +238,7 @@ class Ingress:
         return None
 
     def _fresh(self, link: Link, publish: Publish) -> Publish:
-        """The publish without what this host has dealt with before."""
+        """The publish without the messages that this host has dealt with before."""
         topic_id, payloads, size, last, sender, _ = publish
         publisher = self._publishers.of(link, sender)
         known = len(payloads)

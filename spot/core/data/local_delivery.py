@@ -1,4 +1,4 @@
-"""What this node's own subscriptions get of topics that it hosts."""
+"""The messages of hosted topics that this node's own subscriptions get."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ class LocalDelivery:
         context = self._context
         position = self._subscriptions.new_position(topic.name, context.node)
         context.note_missed(position.advance(topic.epoch, first - 1))
+        if topic.name in self._subscriptions.in_doubt:
+            doubt = self._subscriptions.stream_goes_on(topic.name, context.node, topic.epoch)
+            context.note_missed(doubt)
         missed = position.deliver(first + count - 1)
         self.here.msgs += count
         self.here.size += size

@@ -56,7 +56,7 @@ class LocalSubscriptions:
         registry.choose_anew(list(registry.remote) if pattern else [name])
 
     def hosts_changed(self, names: Iterable[str]) -> None:
-        """Hosts came or went: subscriptions here get LOCAL topics that stand by, or no longer."""
+        """Hosts came or went: a LOCAL topic that stands by is now delivered here, or no longer."""
         registry = self._registry
         standbys = registry.standbys
         for topic in [standbys[name] for name in names if name in standbys]:

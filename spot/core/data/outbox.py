@@ -1,9 +1,10 @@
-"""What this node publishes to one incarnation of a host, until the host has dealt with it.
+"""The messages that this node publishes to one incarnation of a host, until the host has dealt with
+them.
 
-A publisher numbers what it publishes to one incarnation of a host, over all topics, and keeps it
-until the host says that it has dealt with it. On a new path to the same incarnation it sends the
-rest again, in order. The host drops what it has dealt with before. An outbox goes on where it was
-if its incarnation seemed to be over and is not.
+A publisher numbers its messages to one incarnation of a host, over all topics. It keeps each
+message until the host says that it has dealt with it. On a new path to the same incarnation the
+publisher sends the rest again, in order. The host drops messages that it has dealt with before. If
+the incarnation seemed to be over and is not, its outbox goes on where it was.
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ from spot.core.wire.greeting import Incarnation
 
 
 class Outbox:
-    """The messages for one incarnation of a host that it has not dealt with.
+    """The messages for one incarnation of a host that the host has not dealt with.
 
-    All of them are, or will be, on their way over the ``carrier``; None while there is no path.
-    Of the messages up to number ``doubted``, the application was told that nobody knows what
-    became of them. ``unknown`` counts messages that the application was told to be unknown or
-    refused.
+    All of them are, or will be, sent over the ``carrier``. It is None while there is no path. Of
+    the messages up to number ``doubted``, the application was told that their outcome is unknown.
+    ``unknown`` counts messages that the application was told to be unknown or refused.
     """
 
     __slots__ = (
@@ -41,13 +41,13 @@ class Outbox:
         self.settled = 0
         self.doubted = 0
         self.unknown = 0
-        # With the names of their topics, whose numbers differ by the path.
+        # With the names of their topics, as a topic's number differs from path to path.
         self.kept: deque[tuple[Chunk, str]] = deque()
         self.carrier: Path | None = None
 
     @property
     def unsettled(self) -> int:
-        """How many messages the host may or may not have ordered, and nobody was told so."""
+        """How many messages are unsettled and were not reported to the application as unknown."""
         return self.published - max(self.settled, self.doubted)
 
     def keep(self, chunk: Chunk, name: str) -> None:
@@ -55,14 +55,14 @@ class Outbox:
         self.kept.append((chunk, name))
 
     def doubt(self) -> int:
-        """Nobody can know what became of what is not settled. Returns how much of that is new."""
+        """The outcome of unsettled messages is unknown. Returns how many of them are newly so."""
         count = self.unsettled
         self.doubted = self.published
         self.unknown += count
         return count
 
     def clear(self) -> None:
-        """Keeps only the numbers of what is not settled: for no topic, so that it is refused."""
+        """Keeps only the numbers of unsettled messages, without topics: the host refuses those."""
         if not self.kept or not self.kept[-1][1]:
             return
         self.kept.clear()
@@ -71,13 +71,13 @@ class Outbox:
             self.kept.append((batches.encoded(codec.PUBLISH, 0, first, [b""] * count), ""))
 
     def refuse(self, count: int) -> int:
-        """The host has refused so many in all. Returns how many of them nobody was told of."""
+        """The host has refused this many in all. Returns how many are news to the application."""
         found = max(0, count - self.unknown)
         self.unknown += found
         return found
 
     def settle(self, number: int) -> None:
-        """The host has dealt with all up to this number."""
+        """The host has dealt with all messages up to this number."""
         self.settled = max(self.settled, number)
         kept = self.kept
         while kept and kept[0][0].last <= self.settled:

@@ -1,8 +1,8 @@
 """How far this host has dealt with what other nodes published to its topics.
 
-A host counts by the pair of incarnations, its own and the publisher's. It goes on where it was if
-an incarnation seemed to be over and is not: whoever says so may be late, and numbers that began
-anew would be taken for those that were dealt with.
+A host counts by the pair of incarnations, its own and the publisher's. If an incarnation seemed to
+be over and is not, the count goes on where it was. The news that an incarnation is over may be
+late. If the numbers began anew, new messages would be taken for those that were dealt with.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from spot.core.wire.codec import Sender
 from spot.core.wire.greeting import Incarnation
 
 PUBLISHERS_MAX = 4096
-"""Publishers that a host remembers, each incarnation for itself. If one is forgotten that is not
-linked, and sends something again, the host may order that twice."""
+"""Publishers that a host remembers, each incarnation on its own. If the host forgets a publisher
+that has no link, and that publisher sends something again, the host may order that twice."""
 UNTOLD = -1
-"""What was dealt with is to be told, also if it is nothing, or was told before."""
+"""The peer is to be told what was dealt with, even if that is nothing or was told before."""
 
 
 class RemotePublisher:
     """How far this host has dealt with what one incarnation of a node published to its topics.
 
-    ``refused`` counts messages that came when their topic had ended.
+    ``refused`` counts messages that came after their topic had ended.
     """
 
     __slots__ = ("incarnation", "node", "refused", "settled")
@@ -38,7 +38,7 @@ class RemotePublisher:
 
 
 class _OnLink:
-    """Who publishes by way of a link: the peer, and publishers behind it.
+    """The publishers whose messages come by a link: the peer, and publishers behind it.
 
     ``told`` is the number up to which the peer was told that its messages were dealt with;
     ``forwarded`` has the same for each publisher behind the peer.
@@ -53,7 +53,7 @@ class _OnLink:
 
 
 class Publishers:
-    """The newest publishers to the topics of this node, and what each link was told of them."""
+    """The newest publishers to the topics of this node, and what each link was told about them."""
 
     def __init__(self, context: NodeContext) -> None:
         self._context = context
@@ -61,7 +61,7 @@ class Publishers:
         self._on_link: dict[Link, _OnLink] = {}
 
     def find(self, node: str, incarnation: Incarnation) -> RemotePublisher:
-        """What is known of an incarnation of a node, from now on at the latest."""
+        """The record of an incarnation of a node. It is made if there is none."""
         key = (node, incarnation)
         known = self._by_incarnation
         publisher = known.get(key)
@@ -81,10 +81,10 @@ class Publishers:
         self._on_link.pop(link, None)
 
     def of(self, link: Link, sender: Sender | None) -> RemotePublisher:
-        """Whose messages came: those of ``sender``, or of the peer itself.
+        """The publisher whose messages came: ``sender``, or the peer itself.
 
-        A publisher is told on all links that its messages come by, as the messages that come last
-        may have been under way for long, on a path that is lost.
+        A publisher is told on all links that its messages come by, because the messages that come
+        last may have been under way for long, on a path that is lost.
         """
         on_link = self._on_link[link]
         if sender is None:

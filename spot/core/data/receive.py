@@ -10,9 +10,9 @@ from spot.core.data.credit import Credit
 from spot.core.data.inbox import Delivery, Inbox, MultiDelivery
 from spot.core.topics.announced import Announced, RemoteTopic
 from spot.core.topics.interest import Subscriptions
-from spot.core.topics.listening import Listening
 from spot.core.topics.position import Position
 from spot.core.topics.registry import Registry
+from spot.core.topics.topic_sources import Listening
 from spot.core.wire import codec
 from spot.core.wire.batches import Batch
 from spot.core.wire.interests import POSITION, InterestEntry, encode_interest
@@ -126,6 +126,9 @@ class Receiver:
                 self._credit.consumed(link, link.data, batch.msgs, size)
                 return
         self._context.note_missed(position.advance(topic.epoch, first + skip - 1))
+        if topic.name in self._subscriptions.in_doubt:
+            doubt = self._subscriptions.stream_goes_on(topic.name, topic.node, topic.epoch)
+            self._context.note_missed(doubt)
         self._inbox.deliver(
             Delivery(
                 topic.name,
@@ -195,6 +198,8 @@ class Receiver:
         if topic is None or topic.asked or topic.path.relays or not listening.is_wanted(topic):
             return None
         if not listening.is_active(topic) or not listening.is_listened(topic):
+            return None
+        if topic.name in self._subscriptions.in_doubt:
             return None
         position = self._subscriptions.position(topic.name, topic.node)
         if position is None or position.epoch != topic.epoch:
@@ -266,6 +271,7 @@ class Receiver:
     def on_final(self, topic: RemoteTopic, head: int) -> None:
         """The epoch of a REMOTE topic ended in an orderly way."""
         listening = self._listening
+        self._subscriptions.stream_ended(topic.name, topic.node, topic.epoch)
         position = self._subscriptions.position(topic.name, topic.node)
         if position is None or position.epoch != topic.epoch or not listening.is_active(topic):
             return
@@ -274,7 +280,7 @@ class Receiver:
         self._context.note_missed(position.finish(head))
 
     def forget_ends(self, node: str, names: set[str]) -> None:
-        """Other epochs may come and go before there is a path again: nobody will tell of them."""
+        """Other epochs may come and go, unnoticed here, before there is a path again."""
         for name in names:
             position = self._subscriptions.position(name, node)
             if position is not None:

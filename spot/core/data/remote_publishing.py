@@ -1,4 +1,4 @@
-"""What this node publishes to topics of other nodes, and the paths on which it goes there."""
+"""This node's publishes to topics of other nodes, and the paths that they take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spot.core.wire.codec import ProtocolError, Sender
 from spot.core.wire.greeting import Incarnation
 
 INCARNATIONS_MAX = 4
-"""Incarnations of a host that a publisher remembers, beside those to which there is a path."""
+"""Incarnations of a host that a publisher remembers, in addition to those with a path."""
 
 
 class RemotePublishing:
@@ -26,9 +26,9 @@ class RemotePublishing:
         self._context = context
         self._registry = registry
         self._paths = paths
-        # By host, and by its incarnations in the order in which they were first published to.
+        # By host, and by its incarnations in the order in which each was first published to.
         self.outboxes: dict[str, dict[Incarnation, Outbox]] = {}
-        # By host: publishes of which nobody knows what became, until a publish has told.
+        # By host: how many publishes have an unknown outcome, until a publish has reported that.
         self.unknown: dict[str, int] = {}
 
     def publish(self, topic: RemoteTopic, payloads: Sequence[bytes]) -> None:
@@ -45,7 +45,7 @@ class RemotePublishing:
             if outbox.carrier is not None:
                 number = self._number_on(outbox.carrier, topic.name)
                 if number is None:
-                    # It goes with the rest, when the topic is announced on that path.
+                    # It is sent with the rest, when the topic is announced on that path.
                     outbox.carrier = None
                 else:
                     self._carry(outbox.carrier, chunk, number)
@@ -55,7 +55,7 @@ class RemotePublishing:
     def room(self, topic: RemoteTopic) -> int:
         """How many messages can be published to a topic before their queue is full.
 
-        The topic's own messages may come by another path than publishes to its host go.
+        Publishes to a host may take another path than the one that the topic's messages come by.
         """
         incarnation = topic.incarnation
         outbox = self._outbox_to(topic.node, incarnation)
@@ -110,8 +110,8 @@ class RemotePublishing:
     # Paths
 
     def steer(self, node: str, *, again: Path | None = None) -> None:
-        """Paths to a host came or went: what an incarnation of the host has not dealt with goes
-        by the best of those that lead to it.
+        """Paths to a host came or went. Messages that an incarnation of the host has not dealt with
+        are sent on the best of the paths that lead to it.
 
         Something may have been lost on the path ``again``.
         """
@@ -124,18 +124,17 @@ class RemotePublishing:
                 continue
             most = chunk_msgs(carrier.link.window_msgs)
             for chunk, name in outbox.kept:
-                # A topic that has ended has no number: the host refuses 0.
+                # A topic that has ended has no number. The host refuses number 0.
                 number = self._number_on(carrier, name) or 0
                 for first in range(max(chunk.first, outbox.settled + 1), chunk.last + 1, most):
                     self._carry(carrier, chunk.part(first, most), number)
         self.doubt_lost(node)
 
     def doubt_lost(self, node: str) -> None:
-        """Where a path leads to one incarnation of a host, and none to another, that other may be
-        over.
+        """If a path leads to one incarnation of a host and none to another, the other may be over.
 
-        It may also live behind relays that are late to know, and then gets the rest when they do;
-        but not if it is the earlier incarnation.
+        The other may also live behind relays that learn of changes late. Then it gets the rest when
+        they do. An incarnation that is older than the newest known one is over.
         """
         outboxes = self.outboxes.get(node)
         if not outboxes:
@@ -153,7 +152,7 @@ class RemotePublishing:
                     outbox.clear()
 
     def lose(self, node: str, count: int) -> None:
-        """Nobody can know what became of so many publishes to a host."""
+        """The outcome of this many publishes to a host is unknown."""
         if count:
             self._context.counters.publish_unknown += count
             self.unknown[node] = self.unknown.get(node, 0) + count
@@ -161,7 +160,7 @@ class RemotePublishing:
     # What became of publishes
 
     def on_settled(self, link: Link, number: int, refused: int) -> None:
-        """A host tells up to where it has dealt with the publishes to its topics."""
+        """A host tells up to which number it has dealt with this node's publishes."""
         self._settle(self._outbox_to(link.node, link.incarnation), number, refused)
 
     def on_confirmed(self, sender: Sender, number: int, refused: int) -> None:
@@ -175,6 +174,6 @@ class RemotePublishing:
 
     def _settle(self, outbox: Outbox | None, number: int, refused: int) -> None:
         if outbox is None or number > outbox.published or refused > number:
-            raise ProtocolError(f"publishes up to {number} are settled, which never were")
+            raise ProtocolError(f"publishes up to {number} are settled, but were never published")
         self._context.counters.publish_unknown += outbox.refuse(refused)
         outbox.settle(number)

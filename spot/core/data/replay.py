@@ -1,10 +1,10 @@
-"""Catching up: a subscriber that lacks something reads the replay buffer until it has all.
+"""Catching up: a subscriber that lacks messages reads the replay buffer until it has all.
 
-A subscriber *lacks* something when it comes with a position that is not the newest, or when its
-queue stayed full and it was *set aside*: nobody waits for it any longer. Then it reads the replay
-buffer by a cursor, as its credit allows, a bounded piece a turn. It goes live where it meets the
-newest message. Until then the buffer drops nothing that the subscriber still lacks, unless the
-subscriber is set aside: a publisher waits for it as for a live one whose queue is full.
+A subscriber *lacks* messages when it comes with a position that is not the newest, or when its
+queue stayed full and it was *set aside*, so that publishers no longer wait for it. Then it reads
+the replay buffer by a cursor, as its credit allows, a bounded piece each turn. It goes live where
+it meets the newest message. Until then the buffer drops nothing that the subscriber still lacks,
+unless the subscriber is set aside: a publisher waits for it as for a live one whose queue is full.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from spot.core.wire.batches import Chunk
 from spot.message import Event
 
 REPLAY_BYTES = 128 * 1024
-"""How much of its replay buffers a node reads in one turn, so that other links don't notice."""
+"""Bytes of replay buffers that a node reads in one turn. More would delay other links."""
 REPLAY_S = 0.001
-"""A turn is no shorter than this."""
+"""The least seconds between two turns that read replay buffers."""
 
 
 class Replay:
@@ -39,18 +39,28 @@ class Replay:
         self._registry = registry
         self._buffers = buffers
         self._local = local
-        # Peers that lack something. The one whose turn is next stands first.
+        # Peers that lack messages. The peer whose turn is next stands first.
         self.catching_up: dict[Subscriber, None] = {}
         self.due_at = 0.0
         self.is_due = False
 
-    # What a subscriber gets
+    # Sending to a subscriber
 
     def tell_head(self, subscriber: Subscriber, topic: HostedTopic, head: int) -> None:
-        """Tells a peer, behind what waits for it, that nothing up to ``head`` will come."""
+        """Tells a peer, after the batches that wait for it, that nothing up to ``head`` will
+        come."""
         assert subscriber.link is not None
         subscriber.flow.queue_record(codec.encode_head(topic.topic_id, head, subscriber.requests))
         self._context.effects.touched[subscriber.link] = None
+
+    def tell_place(self, subscriber: Subscriber, topic: HostedTopic, head: int) -> None:
+        """Tells a peer at once that its subscription begins behind this sequence.
+
+        The HEAD waits for credit, and the link may end meanwhile: BEGIN overtakes it.
+        """
+        assert subscriber.link is not None
+        record = codec.encode_begin(topic.epoch, head, subscriber.requests, topic.name)
+        self._context.effects.control(subscriber.link, record)
 
     def put(self, subscriber: Subscriber, topic: HostedTopic, piece: Chunk) -> None:
         """Gives a subscriber a batch of the replay buffer."""
@@ -67,7 +77,7 @@ class Replay:
             self._context.effects.touched[link] = None
 
     def skip_large(self, subscriber: Subscriber, topic: HostedTopic, chunk: Chunk) -> None:
-        """The message would end the link. The peer is told that it missed the message instead."""
+        """The message is too large for the link. The peer is told that it missed the message."""
         self._context.counters.dropped_msgs += 1
         self.tell_head(subscriber, topic, chunk.last)
 
@@ -83,7 +93,7 @@ class Replay:
         return max(1, subscriber.room(self._context.rcvhwm))
 
     def takes(self, subscriber: Subscriber, count: int) -> bool:
-        """Whether a subscriber has room, or credit, for so many more messages."""
+        """Whether a subscriber has room, or credit, for this many more messages."""
         if subscriber.link is not None:
             return subscriber.flow.has_credit(count)
         return not subscriber.aside and subscriber.room(self._context.rcvhwm) > 0
@@ -100,7 +110,7 @@ class Replay:
                 self.make_room(topic)
 
     def make_room(self, topic: HostedTopic) -> None:
-        """Too much is kept, of one topic or of all."""
+        """The replay buffers hold too much, for one topic or for all."""
         self.trim(topic)
         buffers = self._buffers
         while buffers.size > buffers.limit:
@@ -114,10 +124,10 @@ class Replay:
             self._drop_oldest(owner)
 
     def _needing(self, topic: HostedTopic) -> list[Subscriber]:
-        """The subscribers that lack the oldest batch of a topic, and are waited for."""
+        """The subscribers that lack the oldest batch of a topic and that publishers wait for."""
         buffer = topic.buffer
         if not topic.catching_up or not buffer.size or topic.upstream is not None:
-            # A relay holds up nobody: what it drops can be had again from the host.
+            # A relay waits for no subscriber: what it drops can be fetched again from the host.
             return []
         last = buffer.oldest.last
         return [
@@ -127,7 +137,7 @@ class Replay:
         ]
 
     def trim(self, topic: HostedTopic) -> None:
-        """Drops what is too much, except what a subscriber needs that is waited for."""
+        """Drops the excess, except batches that a subscriber needs that publishers wait for."""
         buffer = topic.buffer
         while buffer.size > buffer.limit and not self._needing(topic):
             self._drop_oldest(topic)
@@ -141,7 +151,7 @@ class Replay:
             self._count_lost(subscriber, topic, chunk.last)
 
     def _count_lost(self, subscriber: Subscriber, topic: HostedTopic, last: int) -> int:
-        """Nobody holds what the subscriber lacks up to here. Returns how much that is."""
+        """No node holds what the subscriber lacks up to here. Returns how many messages that is."""
         lost = last + 1 - subscriber.cursors[topic]
         if lost <= 0:
             return 0
@@ -151,7 +161,7 @@ class Replay:
         return lost
 
     def lose(self, subscriber: Subscriber, topic: HostedTopic, last: int) -> None:
-        """Nobody holds what the subscriber lacks up to here: the subscriber is told."""
+        """No node holds what the subscriber lacks up to here. The subscriber is told."""
         if self._count_lost(subscriber, topic, last):
             self._tell_lost(subscriber, topic, last)
 
@@ -162,13 +172,14 @@ class Replay:
             self.tell_head(subscriber, topic, last)
 
     def tell_begin(self, subscriber: Subscriber, topic: HostedTopic, head: int) -> None:
-        """Tells an untold subscriber that its stream begins behind this sequence."""
+        """Tells an untold subscriber that its stream begins after this sequence."""
         if subscriber in topic.untold:
             topic.untold.discard(subscriber)
             self._tell_lost(subscriber, topic, head)
 
     def send_rest(self, subscriber: Subscriber, topic: HostedTopic) -> None:
-        """The topic ends: what a subscriber lacks goes into its queue, as far as that has room."""
+        """The topic ends: the messages that a subscriber lacks go into its queue, if there is
+        room."""
         while (chunk := topic.buffer.find(subscriber.cursors[topic])) is not None:
             self.lose(subscriber, topic, chunk.first - 1)
             if self.room_of(subscriber) < chunk.count:
@@ -194,7 +205,7 @@ class Replay:
             topic.live.append(subscriber)
 
     def stop(self, subscriber: Subscriber, topic: HostedTopic) -> None:
-        """The subscriber lacks nothing of this topic any more, or wants nothing of it."""
+        """The subscriber no longer lacks messages of this topic, or no longer wants it."""
         if topic not in subscriber.cursors:
             return
         del subscriber.cursors[topic]
@@ -216,7 +227,7 @@ class Replay:
         subscriber.lost = 0
 
     def set_aside_full(self, topic: HostedTopic, now: float) -> None:
-        """Nobody waits any longer for the subscribers whose queue is full."""
+        """Publishers no longer wait for the subscribers whose queue is full."""
         context = self._context
         for subscriber in topic.subscribers:
             if not subscriber.aside and subscriber.room(context.sndhwm) == 0:
@@ -244,7 +255,8 @@ class Replay:
         )
 
     def end_aside(self, subscriber: Subscriber) -> None:
-        """The queue has drained: the rest comes from replay buffers, and is waited for again."""
+        """The queue has drained. The rest comes from replay buffers, and publishers wait for the
+        subscriber again."""
         subscriber.aside = False
         self._context.effects.progress = True
         if not subscriber.cursors:
@@ -276,13 +288,13 @@ class Replay:
         self.due_at = now + REPLAY_S
 
     def run_here(self) -> None:
-        """The same for this node's own subscriptions, up to a full inbox."""
+        """The same for this node's own subscriptions, until the inbox is full."""
         here = self._local.here
         for topic in list(here.cursors):
             self._read_on(here, topic, QUEUE_BYTES)
 
     def _read_on(self, subscriber: Subscriber, topic: HostedTopic, most: int) -> int:
-        """Reads on in one replay buffer. Returns how many bytes that was."""
+        """Reads on in one replay buffer. Returns how many bytes it read."""
         used = 0
         while used < most and (at := subscriber.cursors[topic]) <= topic.head:
             chunk = topic.buffer.find(at)
@@ -314,5 +326,5 @@ class Replay:
         return used
 
     def forget(self, buffer: ReplayBuffer) -> None:
-        """The topic has ended, or nobody wants it any more."""
+        """The topic has ended, or has no subscriber any more."""
         self._buffers.forget(buffer)

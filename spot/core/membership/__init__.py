@@ -1,1 +1,1 @@
-"""Who the peers are: greeting, liveness, dials, the view, failover, what nodes announce."""
+"""The peers of a node: greeting, liveness, dials, the view, failover, announcements."""

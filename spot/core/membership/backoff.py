@@ -1,7 +1,7 @@
-"""The waits between dials: doubling, jittered, for ever.
+"""The waits between dials: they double, have jitter, and never end.
 
-Each wait is drawn from [0.5, 1] of its step, as in "equal jitter" (Brooker, "Exponential
-Backoff And Jitter", AWS Architecture Blog, 2015), and the steps double from ``first`` to ``most``.
+Each wait is drawn from [0.5, 1] of its step, as in "equal jitter" (Brooker, "Exponential Backoff
+And Jitter", AWS Architecture Blog, 2015). The steps double from ``first`` to ``most``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 
 class Backoff:
-    """``draw()`` gives the next wait in seconds; ``restart()`` goes back to the first step."""
+    """``draw()`` gives the next wait in seconds. ``restart()`` goes back to the first step."""
 
     __slots__ = ("_first", "_most", "_random", "step")
 

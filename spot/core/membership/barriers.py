@@ -1,4 +1,4 @@
-"""Barriers: what a call may wait for until peers have handled all that was sent before."""
+"""Barriers: a call may wait until peers have handled all that was sent before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spot.core.wire.greeting import REFUSED_SELF
 
 
 class Sync:
-    """One ``cluster_sync`` under way: which nodes have answered with which topics."""
+    """One ``cluster_sync`` in progress: which nodes have answered, with which topics."""
 
     __slots__ = ("answers", "nonce")
 
@@ -44,7 +44,7 @@ class Barriers:
         self._syncs: list[Sync] = []
 
     def ping(self, link: Link) -> int:
-        """Asks for a PONG: when it comes, the peer has handled all that was sent before."""
+        """Asks for a PONG. When it comes, the peer has handled all that was sent before."""
         nonce = self._token()
         self.pings[nonce] = link
         self._context.effects.control(link, codec.encode_nonce(codec.PING, nonce))
@@ -64,7 +64,7 @@ class Barriers:
         return sync
 
     def end_sync(self, sync: Sync) -> None:
-        """Nobody waits for the answers any more."""
+        """No call waits for the answers any more."""
         self._syncs.remove(sync)
 
     def _query(self, link: Link, sync: Sync) -> None:
@@ -79,12 +79,12 @@ class Barriers:
         self._context.effects.progress = True
 
     def link_up(self, link: Link) -> None:
-        """Syncs that are under way ask a new peer, too."""
+        """Syncs that are in progress ask a new peer, too."""
         for sync in self._syncs:
             self._query(link, sync)
 
     def link_down(self, link: Link) -> None:
-        """A link has ended: nobody will answer its pings."""
+        """A link has ended: its peer will not answer pings."""
         for nonce in [nonce for nonce, pinged in self.pings.items() if pinged is link]:
             del self.pings[nonce]
 
@@ -112,7 +112,7 @@ class Barriers:
     def is_awaiting(self, links: Iterable[Link] | None = None) -> bool:
         """Whether a relay has not yet told where a stream begins that this node follows there.
 
-        Looks at the relays at these links, or at all.
+        Looks at the relays at these links, or at all relays.
         """
         known = self._announced
         return any(known[link].awaiting for link in links or known if link in known)

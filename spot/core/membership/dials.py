@@ -1,4 +1,4 @@
-"""The endpoints that a node dials: when, and what came of it."""
+"""The endpoints that a node dials: when it dials them, and with which result."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from spot.message import Event, EventKind, PeerState
 
 
 class Dial:
-    """An endpoint that was added, for as long as it is not removed.
+    """An endpoint that was added and not removed.
 
-    It is *linked* while the node behind it has a link (dialled by either end), *dialling* while a
-    connection is being made and greeted, and else waits until ``due``.
+    It is *linked* while the node behind it has a link, whichever end dialled. It is *dialling*
+    while a connection is being made and greeted. Otherwise it waits until ``due``.
     """
 
     __slots__ = (
@@ -53,7 +53,7 @@ class Dial:
         return "refused" if self.refused else "waiting"
 
     def wait(self, now: float, why: str) -> float:
-        """No link: the next dial comes after the next wait, which is returned."""
+        """The endpoint has no link. The next dial comes after the next wait, which is returned."""
         self.link = None
         self.last_error = why
         delay = self.backoff.draw()
@@ -89,7 +89,7 @@ class Dials:
         return dial
 
     def remove(self, dial: Dial) -> None:
-        """Drops an endpoint alone: a link with the node behind it stays."""
+        """Drops only an endpoint. A link with the node behind it stays."""
         del self.by_endpoint[dial.endpoint]
         if dial.link is not None and not dial.link.is_up:
             self._links.end(dial.link)
@@ -100,7 +100,7 @@ class Dials:
             self.remove(dial)
 
     def of(self, link: Link) -> Dial | None:
-        """The dial that a link came from, as long as that is its link."""
+        """The dial that a link came from, as long as the dial still has that link."""
         dial = self.by_endpoint.get(link.endpoint or "")
         return dial if dial is not None and dial.link is link else None
 
@@ -123,7 +123,7 @@ class Dials:
         context.effects.events.append(Event("dial", now, node=dial.node, endpoint=dial.endpoint))
 
     def failed(self, link: Link, why: str, now: float) -> None:
-        """A dial led to no link: the next comes after a wait."""
+        """A dial led to no link. The next dial comes after a wait."""
         self._links.end(link)
         dial = self.of(link)
         if dial is None:
@@ -138,7 +138,7 @@ class Dials:
         )
 
     def link_up(self, link: Link) -> None:
-        """A node is linked: all endpoints that lead to it are."""
+        """A node is linked, and so are all endpoints that lead to it."""
         for dial in self.by_endpoint.values():
             if dial.node == link.node:
                 if dial.link is not None and dial.link is not link:
@@ -146,8 +146,8 @@ class Dials:
                 dial.link = link
 
     def link_down(self, link: Link, why: str, now: float) -> tuple[str | None, float | None]:
-        """A link was lost: its endpoints are dialled again. Returns the last of them, with the
-        wait before its next dial.
+        """A link was lost. Its endpoints are dialled again. Returns the last of them, with the wait
+        before its next dial.
         """
         endpoint = None
         delay = None

@@ -1,8 +1,8 @@
-"""What follows when nodes and their topics come and go: the view, quorum, conflicts, failover.
+"""The results of nodes and topics that come and go: the view, quorum, conflicts, failover.
 
 A *route* names the hosts of a topic in order. The current host is kept while it has a link. When
-its link is lost, the next in the order that has a link and the topic takes over; the first follows
-the last.
+its link is lost, the next host in the order that has a link and the topic takes over. After the
+last host comes the first.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Route:
 class Failover:
     """Keeps the view, and the host of each routed topic.
 
-    ``minorities`` are nodes that refuse publishes, as they have no quorum.
+    ``minorities`` are nodes that refuse publishes because they have no quorum.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Failover:
             self._judge(name, now)
         moved: set[str] = set()
         if why != GONE_REPLACED:
-            # Else the new link to the same host is there already.
+            # Otherwise there is a new link to the same host already.
             current = self._registry.routes
             routed = [name for name in self._routes if current[name] == node]
             moved = self._follow_routes(routed, f"node {node} was lost: {why}", now)
@@ -105,7 +105,7 @@ class Failover:
     # Conflicts
 
     def _judge(self, name: str, now: float) -> None:
-        """Two hosts of a topic are a conflict, unless one only stands by."""
+        """Two hosts of a topic are a conflict, unless one of them is a standby."""
         registry = self._registry
         hosts = [host for host in registry.remote.get(name, {}).values() if not host.standby]
         up = [host.node for host in hosts if host.link is not None]
@@ -117,7 +117,7 @@ class Failover:
     # Routes
 
     def route(self, name: str, endpoints: Sequence[str], at: int, node: str, now: float) -> None:
-        """Routes a topic to ``node``, behind the endpoint number ``at``; the others stand by."""
+        """Routes a topic to ``node``, behind the endpoint number ``at``. The others stand by."""
         registry = self._registry
         self._routes.pop(name, None)
         if len(endpoints) > 1:
@@ -128,7 +128,8 @@ class Failover:
         self._context.effects.rerouted = True
 
     def node_of(self, endpoint: str) -> str | None:
-        """The node behind an endpoint, or of that id; None while nobody has ever answered there."""
+        """The node behind an endpoint, or of that id. None while no node has ever answered
+        there."""
         dial = self._dials.by_endpoint.get(endpoint)
         return endpoint if dial is None else dial.node
 
@@ -169,9 +170,9 @@ class Failover:
     # The view
 
     def review(self, now: float) -> None:
-        """Tells of a new view, if there is one, and acts on what became of the quorum.
+        """Tells of a new view, if there is one, and acts on a change of the quorum.
 
-        Whoever leaves keeps the view that it had: links that end then are its own doing.
+        A node that leaves keeps the view that it had, because it ends the links itself then.
         """
         if self._context.leaving:
             return
@@ -203,7 +204,7 @@ class Failover:
         self._context.effects.control(link, codec.encode_quorum(not self._context.refusing))
 
     def on_quorum(self, link: Link, taken: bool) -> None:
-        """A peer takes publishes to its topics, or refuses them as it has no quorum."""
+        """A peer takes publishes to its topics, or refuses them because it has no quorum."""
         if taken:
             self.minorities.discard(link.node)
         else:

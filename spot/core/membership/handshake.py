@@ -1,8 +1,8 @@
-"""The greeting of a new connection: who is refused, and which one link of a pair remains.
+"""The greeting of a new connection: which nodes are refused, and which link of a pair remains.
 
 Both nodes of a pair may dial at once, by any endpoints. The node that answers names the link that
-it has with the dialler already. So a second link is recognised; and of two dials that cross, the
-dial of the node with the lower node id stays. A link is up when the dialler has confirmed.
+it already has with the dialler. So both recognise a second link. If two dials cross, the dial of
+the node with the lower node id stays. A link is up when the dialler has confirmed.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from spot.core.wire.greeting import (
 )
 
 GIVEN_UP_PAUSE_S = 1.0
-"""A connection that was given up is told so once in this time at the most."""
+"""The least seconds between two replies that tell a peer that its connection was given up."""
 UNCONFIRMED_MAX = 1024
 
 
 class Handshake:
-    """Turns connections into links. ``me`` is what this node says of itself.
+    """Turns connections into links. ``me`` is what this node says about itself.
 
     ``removed`` are ids of nodes whose dials are refused, as the application removed them.
     """
@@ -79,7 +79,7 @@ class Handshake:
 
     @staticmethod
     def _first_hello(parts: Frame) -> Hello | None:
-        """None where a former peer says that it gave up the link, too."""
+        """None if a former peer says that it has given up the link, too."""
         for kind, start, end, _ in codec.records(parts):
             if kind in (codec.GOODBYE, codec.REFUSE):
                 return None
@@ -89,7 +89,7 @@ class Handshake:
         raise ProtocolError("an empty frame stands where a greeting should be")
 
     def _on_hello(self, conn: bytes, hello: Hello, now: float) -> None:
-        """Somebody dialled us."""
+        """A node dialled us."""
         if self._context.leaving:
             self._links.send_now(conn, encode_goodbye(GONE_LEFT, {}))
             self._links.remember_told(conn, now)
@@ -155,7 +155,7 @@ class Handshake:
         )
 
     def on_answer(self, link: Link, hello: Hello, now: float) -> None:
-        """The node that we dialled has answered: exactly one link with it is to remain."""
+        """The node that we dialled has answered. Exactly one link with it is to remain."""
         dial = self._dial_of(link)
         refusal = judge(hello, self.me)
         existing = self._links.by_node.get(hello.node)
@@ -172,7 +172,7 @@ class Handshake:
         self.removed.discard(hello.node)
         dialled_at = link.answer_by - greeting_timeout(self._context.config.peer_timeout)
         if existing is not None and (
-            # A link that came up meanwhile is one that the peer may not have had when it answered.
+            # The peer may not have had a link that came up meanwhile when it answered.
             hello.existing == existing.link_id or existing.up_since >= dialled_at
         ):
             self._links.withdraw(link)
@@ -196,7 +196,7 @@ class Handshake:
         self._lifecycle.up(link, now)
 
     def itself(self, conn: bytes, now: float) -> None:
-        """A dial leads to an address to which this node is bound: it is not made."""
+        """A dial leads to an address to which this node is bound. The dial is not made."""
         link = self._links.by_conn.get(conn)
         if link is not None:
             self.on_refusal(link, judged_self(self.me), now)
@@ -212,13 +212,13 @@ class Handshake:
         self._lifecycle.up(link, now)
 
     def greet(self, link: Link, existing: int = 0) -> None:
-        """Says HELLO, and notes what credit it gives."""
+        """Sends HELLO, and notes what credit it gives."""
         link.first_grant(self.me.window_msgs)
         hello = replace(self.me, link=link.link_id, existing=existing)
         self._links.send_now(link.conn, hello.encode())
 
     def _dial_of(self, link: Link) -> Dial:
         dial = self._dials.of(link)
-        # A dial that is removed takes its unfinished link with it.
+        # When a dial is removed, its unfinished link ends with it.
         assert dial is not None
         return dial

@@ -1,10 +1,10 @@
-"""Heartbeats: when this node speaks, so that its peers hear it, and what each beat says."""
+"""Heartbeats: when this node sends them, and what each of them says."""
 
 from __future__ import annotations
 
 from spot.core.context import NodeContext
-from spot.core.data.feeds import Feeds
 from spot.core.data.publishers import Publishers
+from spot.core.data.subscriber_feeds import SubscriberFeeds
 from spot.core.link import Link
 from spot.core.membership.links import Links
 from spot.core.membership.timing import UNHEARD_INTERVALS, next_beat
@@ -23,7 +23,7 @@ class Heartbeats:
         context: NodeContext,
         links: Links,
         subscribers: dict[Link, Subscriber],
-        feeds: Feeds,
+        feeds: SubscriberFeeds,
         publishers: Publishers,
     ) -> None:
         self._context = context
@@ -35,7 +35,7 @@ class Heartbeats:
         self._interval = context.config.heartbeat
 
     def link_up(self, link: Link, now: float) -> None:
-        """A link is up: its end that dialled beats at once."""
+        """A link is up. The end that dialled beats at once."""
         self._interval = min(self._interval, link.interval)
         self._due = min(self._due, now + link.interval)
         if link.is_dialled:
@@ -64,8 +64,8 @@ class Heartbeats:
         return self._due if self._links.by_node else now + self._context.config.heartbeat
 
     def beat(self, link: Link, now: float) -> None:
-        """Sends a heartbeat, with what the peer is to know of topics and publishes."""
-        # The ticks are those of all links together: one that comes early must not skip this link.
+        """Sends a heartbeat, with news for the peer about topics and publishes."""
+        # Ticks serve all links together: a tick that comes early must not skip this link.
         link.beat_at = now + link.interval * 0.6
         sent = int(now * 1e6)
         held = int((now - link.peer_beat_at) * 1e6) if link.peer_beat else 0
@@ -76,7 +76,7 @@ class Heartbeats:
         link.control += self._feeds.changed_heads(self._subscribers[link])
 
     def on_heartbeat(self, link: Link, beat: Heartbeat, now: float) -> None:
-        """A peer beats: a peer that dialled gets an answer at once."""
+        """A peer beats. If the peer dialled, it gets an answer at once."""
         link.peer_beat = beat.sent
         link.peer_beat_at = now
         if not link.is_dialled:

@@ -1,4 +1,4 @@
-"""A link goes up, and down: which parts of the node are told, in which order."""
+"""A link goes up or down: which parts of the node are told, and in which order."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from spot.core.data.ingress import Ingress
 from spot.core.data.receive import Receiver
 from spot.core.data.remote_publishing import RemotePublishing
 from spot.core.link import Link
-from spot.core.membership.announcer import Announcer
 from spot.core.membership.barriers import Barriers
 from spot.core.membership.dials import Dials
 from spot.core.membership.failover import Failover
 from spot.core.membership.heartbeats import Heartbeats
 from spot.core.membership.links import GONE_REPLACED, Links
 from spot.core.membership.lost_hosts import LostHosts
+from spot.core.membership.own_announcements import OwnAnnouncements
 from spot.core.relay.followers import Followers
 from spot.core.relay.relay import Relay
 from spot.core.relay.reroute import Reroute
@@ -34,7 +34,7 @@ class Lifecycle:
         dials: Dials,
         heartbeats: Heartbeats,
         barriers: Barriers,
-        announcer: Announcer,
+        announcer: OwnAnnouncements,
         failover: Failover,
         lost_hosts: LostHosts,
         subscribers: dict[Link, Subscriber],
@@ -68,7 +68,7 @@ class Lifecycle:
         self._reroute = reroute
 
     def up(self, link: Link, now: float) -> None:
-        """The greeting of a connection is done: both ends tell each other all that they know."""
+        """The greeting of a connection is done. Both ends tell each other all that they know."""
         old = self._links.by_node.get(link.node)
         if old is not None:
             self._links.farewell(old, GONE_REPLACED)
@@ -100,6 +100,7 @@ class Lifecycle:
         """A link has ended. With ``notice``, the application is told which hosts are lost."""
         announced = self._announced[link]
         listened = self._lost_hosts.listened_on(announced)
+        self._lost_hosts.note_broken_off(listened)
         nodes = list(announced.paths)
         self._links.end(link)
         if self._links.by_node.get(link.node) is link:
@@ -118,7 +119,8 @@ class Lifecycle:
             self._lost_hosts.tell(lost, {link.node: endpoint}, why, now)
 
     def _end_streams(self, announced: Announced, why: str) -> None:
-        """Ends all that goes over the link, both ways. Topics and publishes take other paths."""
+        """Ends all streams over the link, in both directions. Topics and publishes take other
+        paths."""
         link = announced.link
         effects = self._context.effects
         self._followers.link_down(self._subscribers[link])

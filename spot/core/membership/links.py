@@ -30,15 +30,15 @@ class Links:
         self._subscribers = subscribers
         self.by_conn: dict[bytes, Link] = {}
         self.by_node: dict[str, Link] = {}
-        # Connections that were refused or given up, and when they were last told so.
+        # Connections that were refused or given up, and when their peers were last told so.
         self._told: OrderedDict[bytes, float] = OrderedDict()
 
     def send_now(self, conn: bytes, record: bytes) -> None:
-        """Sends a record as a frame of its own, before anything that waits."""
+        """Sends a record in its own frame, before anything that waits."""
         self._context.effects.sends.append((conn, (record,)))
 
     def end(self, link: Link) -> None:
-        """Forgets a connection. One that was dialled here is closed; only the dialler can close
+        """Forgets a connection. One that this node dialled is closed. Only the dialler can close
         the other kind.
         """
         self.by_conn.pop(link.conn, None)
@@ -70,11 +70,11 @@ class Links:
             effects.events.append(Event("refused", now, node=node, reason=why))
 
     def told_at(self, conn: bytes) -> float | None:
-        """When a connection was last told that it is no link; None: never."""
+        """When the peer was last told that the connection is no link. None: never."""
         return self._told.get(conn)
 
     def remember_told(self, conn: bytes, now: float) -> None:
-        """A connection was told that it is no link."""
+        """The peer was told that the connection is no link."""
         self._told[conn] = now
         self._told.move_to_end(conn)
         while len(self._told) > REFUSED_MAX:

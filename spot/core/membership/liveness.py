@@ -1,12 +1,12 @@
-"""When a peer is lost: its connection closed, it was silent, or it hears nothing of this node.
+"""When a peer is lost: its connection closed, it was silent, or it hears nothing from this node.
 
-Anything that arrives counts as life, also bytes of a frame that is not complete. A link is lost
+Anything that arrives is a sign of life, also bytes of an incomplete frame. A link is lost
 
 - when its connection closes: at once;
-- when nothing was heard of the peer for ``peer_timeout``;
-- when the peer's heartbeat says that it heard nothing of this node for ``peer_timeout``.
+- when nothing was heard from the peer for ``peer_timeout``;
+- when the peer's heartbeat says that it heard nothing from this node for ``peer_timeout``.
 
-A node that was itself stopped accuses nobody for that time.
+If a node was itself stopped, it does not count that time as silence of its peers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Liveness:
         self._links = links
         self._dials = dials
         self._lifecycle = lifecycle
-        # Until then this node does not believe that it was not heard: it was itself stopped.
+        # Until then, reports that this node was not heard are ignored: it was itself stopped.
         self._trusting_at = context.now
         self._last_look = context.now
 
@@ -63,7 +63,7 @@ class Liveness:
                     self._links.end(link)
 
     def _excuse(self, late: float, now: float) -> None:
-        """This node was not looking: nobody is accused for that time."""
+        """This node was not looking. That time does not count as silence of its peers."""
         for link in self._links.by_conn.values():
             link.heard_at = min(now, link.heard_at + late)
             link.answer_by += late
@@ -80,7 +80,8 @@ class Liveness:
         self._lifecycle.down(link, why, now)
 
     def quiet(self, now: float) -> list[bytes]:
-        """Links that were silent for longer than a heartbeat: did bytes arrive since last asked?"""
+        """Links that were silent for longer than a heartbeat: did bytes arrive since the last
+        look?"""
         found = []
         for link in self._links.by_node.values():
             if now - link.heard_at > UNHEARD_INTERVALS * link.interval:
@@ -90,9 +91,9 @@ class Liveness:
         return found
 
     def alive(self, conn: bytes, now: float) -> None:
-        """Bytes arrived of a frame that is not complete."""
+        """Bytes of an incomplete frame have arrived."""
         link = self._links.by_conn.get(conn)
-        # Bytes that were counted before the last frame may be that frame's: they are no news.
+        # Bytes counted before the last frame may belong to that frame. They are no news.
         if link is not None and link.probed_before >= link.heard_at:
             link.heard_at = now
 

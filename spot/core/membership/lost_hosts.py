@@ -1,4 +1,7 @@
-"""Telling the application that hosts of its topics are lost, and that they are back."""
+"""Tells the application that hosts of its topics are lost, and that they are back.
+
+A lost host also puts the streams of its topics in doubt.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from spot.core.context import NodeContext
 from spot.core.data.inbox import Inbox, Notice
 from spot.core.topics.announced import Announced, RemoteTopic
 from spot.core.topics.interest import Subscriptions
-from spot.core.topics.listening import Listening
 from spot.core.topics.paths import Paths
 from spot.core.topics.registry import Registry
+from spot.core.topics.topic_sources import Listening
 from spot.message import Event
 
 
@@ -33,11 +36,11 @@ class LostHosts:
         self._paths = paths
         self._inbox = inbox
         self._lost: set[str] = set()
-        # By host, topics that were lost while another path to it was being made.
+        # By host: topics that were lost while another path to the host was being made.
         self._unannounced: dict[str, set[str]] = {}
 
     def listened_on(self, announced: Announced, node: str | None = None) -> list[RemoteTopic]:
-        """The topics that subscriptions here get on a link, all or those of one host."""
+        """The topics that subscriptions here get on a link, from all hosts or from one."""
         return [
             topic
             for topic in announced.topics.values()
@@ -46,6 +49,11 @@ class LostHosts:
             and self._subscriptions.wants(topic.name)
         ]
 
+    def note_broken_off(self, topics: Sequence[RemoteTopic]) -> None:
+        """Their link, or the path to their host, has ended. Other streams may follow."""
+        for topic in topics:
+            self._subscriptions.stream_lost(topic.name, topic.node, topic.epoch)
+
     def tell(
         self,
         topics: Sequence[RemoteTopic],
@@ -53,9 +61,9 @@ class LostHosts:
         why: str,
         now: float,
     ) -> None:
-        """There is no path to these topics any more: a notice for each host.
+        """There is no path to these topics any more. Each host gets one notice.
 
-        Nobody is told while there is another path on which they may yet be announced.
+        There is no notice while another path exists on which the topics may yet be announced.
         """
         for topic in topics:
             if self._listening.is_active(topic):
@@ -76,7 +84,7 @@ class LostHosts:
             )
 
     def announced(self, node: str) -> None:
-        """A host has announced all its topics: none of them is lost in silence."""
+        """A host has announced all its topics: no notice about them is still to come."""
         self._unannounced.pop(node, None)
 
     def back(self, node: str, names: tuple[str, ...], now: float) -> None:

@@ -1,4 +1,4 @@
-"""What the application asks of peers: to add them, to remove them, and what is known of them."""
+"""The application's requests about peers: to add them, to remove them, to describe them."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Peers:
         self._lost_hosts = lost_hosts
 
     def add(self, endpoint: str, now: float) -> Dial:
-        """Adds an endpoint, which is dialled until it is removed."""
+        """Adds an endpoint. It is dialled until it is removed."""
         return self._dials.add(endpoint, now)
 
     def remove(self, endpoint: str, now: float) -> None:
-        """Drops a configured endpoint, or the node with that id, its link and its topics."""
+        """Drops a configured endpoint, or the node with that id, with its link and its topics."""
         dial = self._dials.by_endpoint.get(endpoint)
         node = dial.node if dial is not None else endpoint
         for other in list(self._dials.by_endpoint.values()):
@@ -69,7 +69,7 @@ class Peers:
         return node in self._handshake.removed
 
     def readmit(self, node: str) -> None:
-        """Takes dials of a removed node again."""
+        """Accepts dials of a removed node again."""
         self._handshake.removed.discard(node)
 
     def linked(self, endpoint: str) -> Link | None:
@@ -96,13 +96,13 @@ class Peers:
     # Dials
 
     def made(self, conn: bytes) -> None:
-        """A dial has begun: the greeting goes out as soon as there is a connection."""
+        """A dial has begun. The greeting goes out as soon as there is a connection."""
         link = self._links.by_conn.get(conn)
         if link is not None and link.state is LinkState.DIALLING:
             self._handshake.greet(link)
 
     def same(self, conn: bytes, other: bytes, now: float) -> None:
-        """A dial leads to an address to which there is a dial already: no second one is made."""
+        """A dial leads to an address that another dial leads to already. No second one is made."""
         link = self._links.by_conn.pop(conn, None)
         dial = self._dials.of(link) if link is not None else None
         if dial is None:
@@ -118,7 +118,7 @@ class Peers:
     # What is known
 
     def describe(self) -> tuple[Peer, ...]:
-        """The configured endpoints, then the nodes that have dialled without being configured."""
+        """The configured endpoints, then the nodes that dialled and are not configured."""
         found = []
         covered: set[str] = set()
         for dial in self._dials.by_endpoint.values():

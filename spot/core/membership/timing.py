@@ -1,10 +1,10 @@
 """The timing of heartbeats and of liveness, as pure functions.
 
-The end that dialled beats, and the other end answers each beat at once. So a node that hears many
-peers gets their answers together, and wakes less often than if all of them beat by themselves. The
+The end that dialled beats, and the other end answers each beat at once. So a node with many peers
+gets their answers together, and wakes less often than if all of them beat on their own. The
 interval is a third of the shorter ``peer_timeout`` at the most, so that two beats may be lost or
-late before a peer is given up. Any traffic counts as life. Each end also says how long ago it heard
-the other, so that both ends learn of a link of which one direction is dead.
+late before a peer is given up. Any traffic is a sign of life. Each end also says how long ago it
+heard the other. So both ends learn that one direction of a link is dead.
 
 Beats fall on quarters of the interval by the clock, which the nodes of one machine share. So a node
 wakes once for several beats, which costs half as much as one wake for each beat. No more than a
@@ -18,9 +18,9 @@ from math import floor
 STEPS_PER_INTERVAL = 4
 ROUNDING_STEPS = 1e-6
 UNHEARD_INTERVALS = 1.5
-"""A peer that was not heard for so many intervals has missed a beat."""
+"""A peer that was not heard for this many intervals has missed a beat."""
 LATE_S = 0.1
-"""A node that looked at its deadlines later than this was stopped or starved."""
+"""Seconds: a node that looks at its deadlines later than this was stopped or starved."""
 
 
 def beat_interval(heartbeats: tuple[float, float], peer_timeouts: tuple[float, float]) -> float:
@@ -29,14 +29,14 @@ def beat_interval(heartbeats: tuple[float, float], peer_timeouts: tuple[float, f
 
 
 def next_beat(now: float, interval: float) -> float:
-    """When to beat next: within an interval from now, and not before three quarters of one."""
+    """When to beat next: three quarters of an interval to one interval from now."""
     step = interval / STEPS_PER_INTERVAL
-    # A beat that was in time is followed by one an interval later, however it was rounded.
+    # After a beat in time, the next follows one interval later, however the beat was rounded.
     return floor((now + interval) / step + ROUNDING_STEPS) * step
 
 
 def lateness(due: float, now: float) -> float:
-    """How long this node was itself not looking; its peers are not accused for that time."""
+    """How long this node itself was not looking. Its peers are not blamed for that time."""
     late = now - due
     return late if late > LATE_S else 0.0
 

@@ -1,12 +1,13 @@
-"""The view of a node: who can be reached, whether that is a majority, which topics have two hosts.
+"""The view of a node: which nodes it reaches, whether they are a majority, which topics have two
+hosts.
 
-A loss counts at once. Who was lost counts again only when its link has held for ``stable_after``,
-so that a link that flaps does not make the view flap with it; who is met for the first time counts
-at once, so that a cluster that starts need not wait. (Hysteresis of this kind is route flap
-damping, RFC 2439, with a fixed time in place of a penalty.)
+A loss counts at once. A node that was lost counts again only when its link has held for
+``stable_after``, so that the view does not flap with a link that flaps. A node that is met for the
+first time counts at once, so that a starting cluster need not wait. (Hysteresis of this kind is
+route flap damping, RFC 2439, with a fixed time in place of a penalty.)
 
-The keeper does not know what a link is: whoever finds another way to a node tells it by ``up`` and
-``down`` as well.
+The keeper does not know what a link is. Its caller reports every path to a node by ``up`` and
+``down``.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from math import inf
 from spot.message import View
 
 LOST_MAX = 1024
-"""Nodes that are no members are remembered as lost up to so many: ids cost a stranger nothing."""
+"""How many lost nodes that are no members are remembered. An attacker can invent ids at no cost."""
 
 
 def majority(members: int) -> int:
-    """How many of so many members are more than half of them."""
+    """How many members are more than half of all members."""
     return members // 2 + 1
 
 
@@ -48,28 +49,30 @@ class ViewKeeper:
 
     @property
     def due(self) -> float:
-        """When ``renew`` will find something changed that nobody tells of; inf if never."""
+        """When ``renew`` will find a change that comes by time alone. inf if never."""
         leaving = (until for hosts in self._conflicts.values() for until in hosts.values())
         return min((*self._stable_at.values(), *leaving), default=inf)
 
     def up(self, node: str, now: float) -> None:
-        """There is a way to a node."""
+        """There is a path to a node."""
         if node in self._lost:
             self._stable_at[node] = now + self._stable_after
         else:
             self._reachable.add(node)
 
     def down(self, node: str) -> None:
-        """There is no way to a node any more."""
+        """There is no path to a node any more."""
         self._reachable.discard(node)
         self._stable_at.pop(node, None)
         if node in self.view.members or len(self._lost) < LOST_MAX:
             self._lost.add(node)
 
     def hosted(self, topic: str, up: Iterable[str], known: Iterable[str], now: float) -> None:
-        """Which nodes host a topic: those that are ``up``, and those that did when last heard of.
+        """Notes which nodes host a topic: those that are ``up``, and those that did when last heard
+        of.
 
-        A conflict begins with two that are up. One that is lost stays in it for ``stable_after``.
+        A conflict begins with two hosts that are up. A host that is lost stays in it for
+        ``stable_after``.
         """
         hosts = dict.fromkeys(up, inf)
         before = self._conflicts.pop(topic, {})
@@ -85,7 +88,7 @@ class ViewKeeper:
         return [topic for topic, hosts in self._conflicts.items() if node in hosts]
 
     def renew(self, now: float) -> tuple[View, View] | None:
-        """The view of before and that of now, if something has changed."""
+        """The view before and the view now, if something has changed."""
         for node in [node for node, at in self._stable_at.items() if at <= now]:
             del self._stable_at[node]
             self._lost.discard(node)
@@ -119,7 +122,7 @@ def _has_quorum(node: str, members: frozenset[str], reachable: frozenset[str]) -
 
 
 def changed_conflicts(before: View, now: View) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """The topics whose conflict began, changed or ended, by their hosts (none: it ended)."""
+    """The topics whose conflict began, changed or ended, with their hosts (none: it ended)."""
     found: dict[tuple[str, ...], list[str]] = {}
     for topic in sorted({*before.conflicts, *now.conflicts}):
         hosts = now.conflicts.get(topic, ())

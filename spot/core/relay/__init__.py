@@ -1,1 +1,1 @@
-"""What a relay does: offering nodes, following their topics, passing messages on."""
+"""What a relay does: it offers nodes, follows their topics, and passes messages on."""

@@ -1,7 +1,7 @@
-"""Fetching: a relay gets again, from its source, what its replay buffer does not hold.
+"""Fetching: a relay asks its source again for messages that its replay buffer does not hold.
 
-The relay fetches a piece at a time, beside the live stream. A subscriber misses only what the host
-does not hold either. Every node answers FETCH; only relays send it.
+The relay fetches a piece at a time, beside the live stream. A subscriber misses only messages that
+the host does not hold either. Every node answers FETCH. Only relays send it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Fetch:
     def find_again(
         self, topic: RelayedTopic, subscriber: Subscriber, at: int, after: Chunk | None
     ) -> Chunk | None:
-        """The batch with a sequence, if it was fetched; else it is on its way, or nobody has it."""
+        """The batch with a sequence, if it was fetched. Else it is under way, or no node has it."""
         chunk = topic.held_again(at)
         if chunk is not None:
             return chunk
@@ -107,7 +107,7 @@ class Fetch:
                 break
             room = subscriber.flow.room(self._context.sndhwm)
             if not room:
-                # The rest is asked for when this has gone.
+                # The rest is asked for when this piece has gone.
                 break
             most = min(self._replay.msgs_max(subscriber), room, last + 1 - at)
             piece = chunk.part(at, most)
@@ -137,7 +137,7 @@ class Fetch:
         self._credit.consumed(link, link.data, batch.msgs, size)
 
     def on_fetched(self, announced: Announced, topic_id: int, first: int, gone: int) -> None:
-        """The answer to a FETCH is complete. From ``first`` up to ``gone`` nothing can be had."""
+        """The answer to a FETCH is complete. Messages ``first`` to ``gone`` can't be had."""
         source = announced.topics.get(topic_id)
         topic = self._relayed.taking(source) if source is not None else None
         if topic is None or not topic.is_fetching:
@@ -148,7 +148,7 @@ class Fetch:
             raise ProtocolError(f"messages up to {gone} are gone, {stream.head} were told of")
         topic.note_gone(first, gone)
         for subscriber in stream.catching_up:
-            # A peer that waited for this goes on at once, not with the next heartbeat.
+            # A peer that waited for this goes on at once, and not only at the next heartbeat.
             if subscriber.link is not None:
                 self._context.effects.touched[subscriber.link] = None
         asking, topic.asking = topic.asking, {}

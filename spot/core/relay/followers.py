@@ -1,9 +1,9 @@
-"""What peers follow here: FOLLOW and UNFOLLOW of LOCAL topics, and of relayed ones."""
+"""The topics that peers follow here: FOLLOW and UNFOLLOW of LOCAL topics, and of relayed ones."""
 
 from __future__ import annotations
 
 from spot.core.context import NodeContext
-from spot.core.data.feeds import Feeds
+from spot.core.data.subscriber_feeds import SubscriberFeeds
 from spot.core.relay.relay import Relay
 from spot.core.relay.state import RelayState
 from spot.core.topics.hosted_topic import Subscriber
@@ -18,7 +18,7 @@ class Followers:
         context: NodeContext,
         registry: Registry,
         relayed: RelayState,
-        feeds: Feeds,
+        feeds: SubscriberFeeds,
         relay: Relay,
     ) -> None:
         self._context = context
@@ -38,11 +38,11 @@ class Followers:
                 self._feeds.follow(subscriber, topic, epoch, last)
             else:
                 self._relay.follow(subscriber, relayed, epoch, last)
-        # Else the topic has ended, and the news is on its way.
+        # Otherwise the topic has ended, and the peer will hear that soon.
         self._context.effects.progress = True
 
     def on_unfollow(self, subscriber: Subscriber, topic_id: int) -> None:
-        """A peer does not want a topic any more."""
+        """A peer no longer wants a topic."""
         topic = self._registry.sent.get(topic_id)
         if topic is None or topic not in subscriber.follows:
             return

@@ -28,15 +28,15 @@ class PublishForwarding:
         self._returns.pop(link, None)
 
     def forward(self, link: Link, topic_id: int, sender: Sender, chunk: Chunk) -> Chunk | None:
-        """Sends publishes on that came by a link. Returns those for which there is no room now."""
+        """Sends on publishes that came by a link. Returns those for which there is no room now."""
         path = self._relayed.best.get(sender.host)
         host = Incarnation(sender.host_started, sender.host_random)
         if path is None or path.link is link or path.incarnation != host:
-            # The publisher was offered another path then: it hears that, and sends this again.
+            # The publisher was offered another path. It will hear that, and send this again.
             return None
         topic = self._relayed.by_id.get(topic_id)
         if topic is None and topic_id and topic_id not in self._relayed.ended:
-            # The path has changed by which the topic was offered then.
+            # The path by which the topic was offered has changed.
             return None
         self._remember(sender, link)
         number = 0 if topic is None else topic.source.topic_id
@@ -55,7 +55,7 @@ class PublishForwarding:
         return None
 
     def _remember(self, sender: Sender, link: Link) -> None:
-        """What is confirmed is to be told on this link, also if it was told before."""
+        """Confirmations are to be sent on this link, even if they were sent before."""
         returns = self._returns.setdefault(link, {})
         returns.pop(sender, None)
         returns[sender] = UNTOLD
@@ -65,8 +65,8 @@ class PublishForwarding:
     def confirm(self, sender: Sender, number: int, refused: int) -> None:
         """CONFIRMED goes on towards its publisher, on each link that its publishes came by.
 
-        The publishes that came last may have been under way for long, and their link may be no
-        path any more. Each link is told once, as links may lead in a circle.
+        The publishes that came last may have been under way for long, and their link may no longer
+        be a path. Each link is told only once, as links may form a circle.
         """
         for link in self._paths.direct_links():
             returns = self._returns.get(link, {})

@@ -1,7 +1,7 @@
 """A relay: it passes topics, messages and publishes on between peers that have no link.
 
-``Relay`` says what the rest of a node asks of it. ``ActiveRelay`` does it; ``NoRelay`` stands there
-on a node with ``relay=False``.
+``Relay`` is the interface that the rest of a node uses. ``ActiveRelay`` implements it. ``NoRelay``
+takes its place on a node with ``relay=False``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Protocol
 
 from spot.core.link import Link
 from spot.core.relay.forwarding import PublishForwarding
-from spot.core.relay.offers import Offers
+from spot.core.relay.offered_nodes import Offers
 from spot.core.relay.state import RelayedTopic, RelayState
 from spot.core.relay.streams import RelayedStreams
 from spot.core.topics.announced import RemoteTopic
@@ -21,17 +21,17 @@ from spot.core.wire.codec import Sender
 
 
 class Relay(Protocol):
-    """What a node asks of its relay."""
+    """The interface of a node's relay."""
 
     @property
     def topics(self) -> Mapping[tuple[str, str], RelayedTopic]:
         """The topics that pass through, by name and host."""
 
     def renew_offers(self, why: str) -> None:
-        """Other nodes can be reached through this one than before."""
+        """The nodes that can be reached through this one have changed."""
 
     def renew_topic(self, name: str, node: str) -> None:
-        """The announcements of a host's topic are not what they were."""
+        """The announcements of a host's topic have changed."""
 
     def end_topic(self, source: RemoteTopic, head: int) -> None:
         """The host has ended a topic, with this last sequence."""
@@ -43,19 +43,19 @@ class Relay(Protocol):
         """A batch came of a REMOTE topic that peers may follow here."""
 
     def on_head(self, topic: RemoteTopic, head: int, asked: int) -> None:
-        """Nothing up to here will come any more of a REMOTE topic."""
+        """Nothing up to here will come any more in a REMOTE topic."""
 
     def follow(self, subscriber: Subscriber, topic: RelayedTopic, epoch: int, last: int) -> None:
         """A peer asks for a topic that passes through."""
 
     def unfollow(self, subscriber: Subscriber, topic: RelayedTopic) -> None:
-        """A peer does not want such a topic any more."""
+        """A peer no longer wants such a topic."""
 
     def forward(self, link: Link, topic_id: int, sender: Sender, chunk: Chunk) -> Chunk | None:
-        """Sends publishes on that came by a link. Returns those for which there is no room now."""
+        """Sends on publishes that came by a link. Returns those for which there is no room now."""
 
     def confirm(self, sender: Sender, number: int, refused: int) -> None:
-        """A host behind has dealt with publishes of a publisher behind."""
+        """A host behind this node has dealt with publishes of a publisher behind it."""
 
     def link_down(self, link: Link) -> None:
         """A link has ended."""

@@ -1,4 +1,4 @@
-"""What a relay knows: the topics that it passes on, and the paths that it offers."""
+"""The state of a relay: the topics that it passes on, and the paths that it offers."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from spot.core.topics.hosted_topic import HostedTopic, Subscriber
 from spot.core.wire.batches import Chunk
 
 Wish = tuple[int, int]
-"""Epoch and sequence from where on a topic is wanted, as FOLLOW says it."""
+"""Epoch and sequence from which a topic is wanted, as FOLLOW says it."""
 
 
 class RelayedTopic:
     """A topic of another node that this node passes on, under a number of its own.
 
-    ``stream`` is what goes to the peers that follow it here. While a peer wants it, ``source`` is
-    followed. Once the stream ``is_begun``, its head is the newest sequence that came. Until then
-    the peers that want it wait in ``pending``, each with a wish.
+    ``stream`` is sent to the peers that follow the topic here. While a peer wants it, this node
+    follows ``source``. Once the stream ``is_begun``, its head is the newest sequence that came.
+    Until then the peers that want it wait in ``pending``, each with a wish.
 
-    What the replay buffer does not hold is fetched from the source, a piece at a time
-    (``is_fetching``), and stands in ``again``. ``gone`` are ranges, first and last, of messages
-    that nobody holds any more, or can send here, and that somebody still lacks. ``asking`` has the
-    relays behind that fetch from here. What comes before the answer to the source's FOLLOW number
-    ``asked`` belongs to an earlier one; 0 when the answer has come. ``final`` is the last
-    sequence, once the host has left.
+    Messages that the replay buffer does not hold are fetched from the source, a piece at a time
+    (``is_fetching``), and kept in ``again``. ``gone`` are ranges, first and last, of messages that
+    no node holds any more, or that can't be sent here, and that a peer still lacks. ``asking`` has
+    the relays behind this node that fetch from it. Batches that come before the answer to the
+    source's FOLLOW number ``asked`` belong to an earlier FOLLOW; ``asked`` is 0 when the answer has
+    come. ``final`` is the last sequence, once the host has left.
     """
 
     __slots__ = (
@@ -58,7 +58,7 @@ class RelayedTopic:
         return bool(self.pending or self.stream.subscribers or self.asking)
 
     def forget(self) -> None:
-        """Nobody wants it any more."""
+        """No peer wants it any more."""
         self.is_begun = self.is_fetching = False
         self.again.clear()
         self.stream.head = 0
@@ -69,11 +69,12 @@ class RelayedTopic:
         return next((chunk for chunk in self.again if chunk.first <= at <= chunk.last), None)
 
     def gone_from(self, at: int) -> int:
-        """Up to where nobody holds anything from a sequence on; 0 if that is not known."""
+        """No node holds the messages from a sequence on up to the result. 0 if none is known to be
+        gone."""
         return next((last for first, last in self.gone if first <= at <= last), 0)
 
     def note_gone(self, first: int, last: int) -> None:
-        """Nobody holds anything of these. What nobody asks for any more is forgotten."""
+        """No node holds these messages. Ranges that no peer asks for any more are forgotten."""
         wanted = [each.cursors[self.stream] for each in self.stream.catching_up]
         wanted += [asked for asked, _ in self.asking.values()]
         oldest = min(wanted, default=last + 1)
@@ -81,11 +82,11 @@ class RelayedTopic:
 
 
 class RelayState:
-    """The relayed topics by name and host, and by number; ``best`` has the path that is offered
-    for each node. All are empty on a node that is no relay.
+    """The relayed topics by name and host, and by number. ``best`` has the path that is offered for
+    each node. All are empty on a node that is no relay.
 
-    ``ended`` are numbers of topics that their hosts have ended: what is published to them is
-    refused there.
+    ``ended`` are numbers of topics that their hosts have ended. Publishes to them are refused
+    there.
     """
 
     __slots__ = ("best", "by_id", "ended", "topics")

@@ -1,17 +1,17 @@
-"""Passing streams on: what comes from a source goes to the peers that follow it here.
+"""Passing streams on: messages from a source are sent to the peers that follow the topic here.
 
-It goes into a replay buffer of the relay. Its credit goes back at once, whatever the peers behind
-do. A peer that lacks what that buffer does not hold makes the relay fetch it.
+They go into a replay buffer of the relay. Their credit goes back at once, whatever the peers behind
+the relay do. If a peer lacks messages that the buffer does not hold, the relay fetches them.
 """
 
 from __future__ import annotations
 
 from spot.core.context import NodeContext
-from spot.core.data.feeds import Feeds
 from spot.core.data.hosting import Hosting
 from spot.core.data.replay import Replay
+from spot.core.data.subscriber_feeds import SubscriberFeeds
 from spot.core.relay.fetch import Fetch, FetchUpstream
-from spot.core.relay.follow import Follow, first_wish
+from spot.core.relay.following import Follow, first_wish
 from spot.core.relay.state import RelayedTopic, RelayState
 from spot.core.topics.announced import RemoteTopic
 from spot.core.topics.hosted_topic import Subscriber
@@ -32,7 +32,7 @@ class RelayedStreams:
         relayed: RelayState,
         replay: Replay,
         hosting: Hosting,
-        feeds: Feeds,
+        feeds: SubscriberFeeds,
         follow: Follow,
         fetch: Fetch,
     ) -> None:
@@ -61,7 +61,7 @@ class RelayedStreams:
         return topic
 
     def end(self, topic: RelayedTopic) -> None:
-        """The topic is passed on no longer, and its followers know."""
+        """The topic is no longer passed on, and its followers know."""
         stream = topic.stream
         for subscriber in stream.subscribers:
             subscriber.feeds.discard(stream)
@@ -88,7 +88,7 @@ class RelayedStreams:
         self._follow.renew(source)
 
     def send_rest(self, topic: RelayedTopic) -> None:
-        """The topic ends: what is held here goes out before the news."""
+        """The topic ends. Messages that are held here go out before the news."""
         for subscriber in list(topic.stream.catching_up):
             if not subscriber.aside:
                 self._send_held(subscriber, topic)
@@ -147,7 +147,7 @@ class RelayedStreams:
             self._feed(subscriber, topic, epoch, last)
 
     def _skip(self, topic: RelayedTopic, head: int) -> None:
-        """The source does not have what is between."""
+        """The source does not have the messages between."""
         stream = topic.stream
         stream.head = head
         for subscriber in stream.live:
@@ -163,16 +163,16 @@ class RelayedStreams:
             return
         source = topic.source
         is_first = not topic.pending
-        # Several wishes of one peer become one, from where the first of them begins.
+        # Several wishes of one peer become one, which begins where the first of them begins.
         before = topic.pending.get(subscriber, (0, 0))
         topic.pending[subscriber] = first_wish(topic.stream.epoch, before, (epoch, last))
         if is_first and source.link is not None:
-            # Also if it is followed already: where is the stream?
+            # Also if the source is followed already: the peer must learn where the stream begins.
             source.for_others = False
             self._follow.renew(source)
 
     def unfollow(self, subscriber: Subscriber, topic: RelayedTopic) -> None:
-        """A peer does not want the topic any more."""
+        """A peer no longer wants the topic."""
         topic.pending.pop(subscriber, None)
         topic.asking.pop(subscriber, None)
         if not topic.is_wanted:
@@ -198,7 +198,7 @@ class RelayedStreams:
             self._replay.tell_head(subscriber, stream, start)
 
     def _begin(self, subscriber: Subscriber, topic: RelayedTopic, epoch: int, last: int) -> int:
-        """Feeds a topic from a position on, also from before what the relay holds."""
+        """Feeds a topic from a position on, even if that is before what the relay holds."""
         stream = topic.stream
         self._feeds.admit(subscriber, stream)
         head = stream.head
@@ -209,7 +209,7 @@ class RelayedStreams:
         else:
             first = max(1, head + 1 - last)
             if first <= head:
-                # The relay knows where that begins when it comes.
+                # The relay knows where the wish begins when the answer comes.
                 stream.untold.add(subscriber)
         self._feeds.start(subscriber, stream, first)
         return first - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from spot.core.effects import Effects
 from spot.core.link import Link
 from spot.core.topics.position import Position
-from spot.core.topics.requests import Requests
+from spot.core.topics.subscription_requests import Requests
 from spot.core.wire.greeting import Incarnation
 
 
@@ -36,7 +36,7 @@ class Path:
 
     @property
     def hops(self) -> int:
-        """How many relays stand between. The link to the node itself has none."""
+        """How many relays are on the path. The link to the node itself has none."""
         return len(self.relays)
 
 
@@ -45,8 +45,9 @@ class RemoteTopic:
 
     It outlives the link, so that a publish can say which host is lost: ``link`` is None then.
     A topic behind relays is followed ``for_here``, for subscriptions of this node, and
-    ``for_others`` behind this node. What comes before the answer to the link's INTEREST or FOLLOW
-    number ``asked`` is not for this node's subscriptions as they are now; 0 when it has come.
+    ``for_others`` behind this node. Messages that come before the answer to the link's INTEREST or
+    FOLLOW number ``asked`` are not for this node's present subscriptions. ``asked`` is 0 when the
+    answer has come.
     """
 
     __slots__ = (

@@ -22,8 +22,8 @@ class Subscriber:
     by number, ``feeds`` the topics that it gets. ``requests`` counts the INTEREST and FOLLOW
     records that it has sent. ``changed`` are topics of which something went out since their heads
     were last told. ``positions`` has what the peer said of topics that its patterns match.
-    ``behind`` are topics of which something waits in the queue that a HEAD must not overtake;
-    ``ending`` are names of topics whose end waits there.
+    ``behind`` are topics with something in the queue that a HEAD must not overtake. ``ending`` are
+    names of topics whose end waits in the queue.
     """
 
     __slots__ = (
@@ -75,7 +75,8 @@ class Upstream(Protocol):
     """Where a relay gets the messages of a topic that its replay buffer does not hold."""
 
     def find_again(self, subscriber: Subscriber, at: int, after: Chunk | None) -> Chunk | None:
-        """The batch with a sequence, if the host has sent it again; else it is asked for.
+        """The batch with a sequence, if the source has sent it again. Otherwise the relay asks for
+        it.
 
         ``after`` is the next batch that the replay buffer holds.
         """

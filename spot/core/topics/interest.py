@@ -1,4 +1,4 @@
-"""Who wants which topic: a set of subscriptions, and this node's own with their positions."""
+"""The topics that are wanted: a set of subscriptions, and this node's own with their positions."""
 
 from __future__ import annotations
 
@@ -50,10 +50,12 @@ class Subscriptions:
     taken from its beginning, as far as the host's replay buffer holds it; every other stream is
     taken from now on. ``newest`` says how many of the newest messages a subscription asked for
     instead. ``told`` has, by node, the subscriptions that the node knew when it announced all its
-    topics: whatever it announces later is younger than they are.
+    topics: topics that it announces later are younger than these subscriptions. ``in_doubt`` has,
+    by topic, the streams that were lost while their ends were unknown, and that no stream has
+    followed yet: the epoch by node.
     """
 
-    __slots__ = ("interest", "newest", "positions", "told", "wants")
+    __slots__ = ("in_doubt", "interest", "newest", "positions", "told", "wants")
 
     def __init__(self) -> None:
         self.interest = Interest()
@@ -62,6 +64,7 @@ class Subscriptions:
         self.positions: dict[str, dict[str, Position]] = {}
         self.newest: dict[str, int] = {}
         self.told: dict[str, set[str]] = {}
+        self.in_doubt: dict[str, dict[str, int]] = {}
 
     @property
     def topics(self) -> set[str]:
@@ -88,6 +91,7 @@ class Subscriptions:
         for topic in topics:
             if not self.wants(topic):
                 self.positions.pop(topic, None)
+                self.in_doubt.pop(topic, None)
         return True
 
     def position(self, topic: str, node: str) -> Position | None:
@@ -95,15 +99,68 @@ class Subscriptions:
         return self.positions.get(topic, {}).get(node)
 
     def new_position(self, topic: str, node: str) -> Position:
-        """The same position, made if there is none."""
+        """The same position. It is made if there is none."""
         by_node = self.positions.setdefault(topic, {})
         position = by_node.get(node)
         if position is None:
             position = by_node[node] = Position()
         return position
 
+    # Streams that were lost
+
+    def stream_lost(self, topic: str, node: str, epoch: int) -> None:
+        """A stream that was listened to has broken off. It is in doubt, unless its end is known.
+
+        Before any host has told where a subscription begins, nothing can be missed. The position
+        may be in a later epoch, whose announcement is still to come.
+        """
+        positions = self.positions.get(topic, {})
+        has_begun = any(position.epoch for position in positions.values())
+        position = positions.get(node)
+        if position is not None:
+            epoch = max(epoch, position.epoch)
+        is_final = position is not None and position.epoch == epoch and position.final
+        if has_begun and not is_final:
+            self.in_doubt.setdefault(topic, {}).setdefault(node, epoch)
+            if position is not None:
+                position.told = False
+
+    def stream_ended(self, topic: str, node: str, epoch: int) -> None:
+        """A host has told the end of a stream."""
+        lost = self.in_doubt.get(topic)
+        if lost is not None and lost.get(node) == epoch:
+            del lost[node]
+            if not lost:
+                del self.in_doubt[topic]
+
+    def stream_goes_on(self, topic: str, node: str, epoch: int) -> int | None:
+        """A message of a stream is about to be delivered. Settles the doubt about other streams.
+
+        If one of them was lost, nobody can know how many of its messages are missed, and this
+        message says so. Returns None if that is news, otherwise 0.
+        """
+        lost = self.in_doubt.pop(topic)
+        if lost == {node: epoch}:
+            return 0
+        is_news = True
+        for other, ended in lost.items():
+            position = self.new_position(topic, other)
+            if position.owed is None:
+                # It was counted when the host began another epoch, and is told now.
+                is_news = False
+                position.owed = 0
+            if position.epoch == ended:
+                position.told = True
+        position = self.new_position(topic, node)
+        is_news = is_news and position.owed is not None
+        position.owed = None
+        position.told = False
+        return None if is_news else 0
+
+    # What nodes are told
+
     def entry(self, name: str, node: str, *, pattern: bool) -> InterestEntry:
-        """One subscription, as it is told to a node."""
+        """One subscription, in the form that a node is told."""
         if pattern:
             # A node that knows the pattern has announced every topic that it had then.
             told = name in self.told.get(node, ())

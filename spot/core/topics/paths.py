@@ -36,7 +36,7 @@ class Paths:
     def best(
         self, node: str, now: Path | None = None, incarnation: Incarnation | None = None
     ) -> Path | None:
-        """How a node, or one incarnation of it, is reached best.
+        """The best path to a node, or to one incarnation of it.
 
         The link to the node itself comes first, then the incarnation that began last, then the
         fewest relays, then ``now``. Only paths count on which all topics have been announced.

@@ -1,12 +1,13 @@
 """Patterns, and which of many match a topic.
 
 Patterns are classified as routers classify packets by filters: Srinivasan, Suri and Varghese,
-"Packet Classification using Tuple Space Search", SIGCOMM 1999. What stands before the first ``*``
-and behind the last must be the ends of the topic; patterns whose ends have the same two lengths
-share a table, so that one look-up a table finds those that can match. So the time depends on how
-many lengths there are, and not on how many patterns. Those that have both ends in common are told
-apart by their longest piece between two ``*``, in the manner of Rabin and Karp: each window of the
-topic is looked up, unless it is less work to look for each piece.
+"Packet Classification using Tuple Space Search", SIGCOMM 1999. The ends of a pattern are the texts
+before its first ``*`` and after its last. A topic that matches begins and ends with them. Patterns
+whose ends have the same two lengths share a table, and one look-up in each table finds the patterns
+that can match. So the time depends on how many lengths there are, and not on how many patterns.
+Patterns with the same two ends are told apart by their longest piece between two ``*``, in the
+manner of Rabin and Karp: each window of the topic is looked up, unless it is less work to look for
+each piece.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Patterns:
         return True
 
     def matches(self, topic: str) -> bool:
-        """Whether any of them matches the topic."""
+        """Whether any of the patterns matches the topic."""
         size = len(topic)
         for (before, behind), table in self._tables.items():
             group = table.get((topic[:before], topic[size - behind :]))
@@ -114,7 +115,7 @@ class Patterns:
         return False
 
     def matching(self, topic: str) -> list[str]:
-        """All that match the topic."""
+        """All patterns that match the topic."""
         size = len(topic)
         found: list[str] = []
         for (before, behind), table in self._tables.items():
@@ -125,8 +126,8 @@ class Patterns:
 
 
 def may_overlap(one: str, other: str) -> bool:
-    """Whether a topic may match both patterns, by what stands before their first ``*`` and behind
-    their last. What stands between may forbid it all the same.
+    """Whether a topic may match both patterns, judged by what stands before their first ``*`` and
+    after their last. What stands between may still forbid it.
     """
     a, b = Pattern(one), Pattern(other)
     heads = a.head.startswith(b.head) or b.head.startswith(a.head)
@@ -135,7 +136,7 @@ def may_overlap(one: str, other: str) -> bool:
 
 
 def _likely(group: Group, topic: str) -> list[Pattern]:
-    """Those of a group whose longest piece stands in the topic."""
+    """The patterns of a group whose longest piece stands in the topic."""
     found: list[Pattern] = []
     for length, pieces in group.items():
         starts = len(topic) - length + 1

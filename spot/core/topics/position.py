@@ -12,17 +12,19 @@ class Position:
 
     ``owed`` is what was missed and not yet told with a message; None when nobody can know how
     much, because an epoch ended without its final sequence being known. ``final`` says that it is.
+    ``told`` says that a message of another host has told of the loss of this epoch already.
     ``before`` has epoch, ``last`` and ``owed`` of the one before. It may come again, while all that
     is reached is a relay that has not noticed its end, and then goes on from there.
     """
 
-    __slots__ = ("before", "epoch", "final", "last", "owed")
+    __slots__ = ("before", "epoch", "final", "last", "owed", "told")
 
     def __init__(self) -> None:
         self.epoch = 0
         self.last = 0
         self.owed: int | None = 0
         self.final = False
+        self.told = False
         self.before: tuple[int, int, int | None] = (0, 0, 0)
 
     def advance(self, epoch: int, head: int) -> int | None:
@@ -35,7 +37,7 @@ class Position:
             self.last = head
             return 0
         if epoch != self.epoch:
-            known = self.final
+            known = self.final or self.told
             was, _, owed = self.before
             again = was == epoch and self.owed is None
             self._turn_to(epoch)
@@ -63,7 +65,7 @@ class Position:
         self.before = (self.epoch, self.last, self.owed)
         self.epoch = epoch
         self.last = last if was == epoch else 0
-        self.final = False
+        self.final = self.told = False
 
     def _owe(self, missed: int) -> int:
         if self.owed is not None:
@@ -71,7 +73,8 @@ class Position:
         return missed
 
     def finish(self, head: int) -> int:
-        """The epoch ended with ``head``: no count is lost when another begins."""
+        """The epoch ended with ``head``. So no count of missed messages is lost when another
+        begins."""
         missed = self.advance(self.epoch, head)
         self.final = True
         return missed or 0

@@ -17,7 +17,7 @@ from spot.core.wire import batches, codec
 from spot.core.wire.batches import CHUNK_MSGS, Chunk
 
 CHUNK_OVERHEAD = 192
-"""Bytes of memory that a batch takes beside its record: objects, numbers, a place in the queue."""
+"""Bytes of memory of a batch beside its record: objects, numbers, a place in the queue."""
 
 PLAIN_MSGS = 64
 PLAIN_BYTES = 8192
@@ -72,7 +72,7 @@ class ReplayBuffer:
         self._small_bytes = min(JOINED_BYTES, limit // (JOINED * JOINED))
 
     def fitting(self, chunk: Chunk) -> list[Chunk]:
-        """The batch in pieces that the buffer can keep; none of a message that is too large."""
+        """The batch in pieces that the buffer can keep, without messages that are too large."""
         cost = cost_of(chunk)
         if cost <= self.limit:
             return [chunk]
@@ -88,7 +88,7 @@ class ReplayBuffer:
         self._all.size += size
 
     def takes_plain(self, batch: Sequence[bytes], size: int) -> bool:
-        """Whether messages may be kept as they are, to be encoded with others."""
+        """Whether messages may be kept as they are, to be encoded later with others."""
         return size + PLAIN_OVERHEAD * len(batch) <= self._plain_bytes
 
     def add_plain(self, first: int, batch: Sequence[bytes], size: int) -> None:
@@ -174,7 +174,7 @@ class ReplayBuffer:
 
     @property
     def oldest(self) -> Chunk:
-        """Its first batch, of a buffer that is not empty."""
+        """The first batch of a buffer that is not empty."""
         if not self.chunks:
             self._encode()
         return self.chunks[0]
@@ -193,7 +193,7 @@ class ReplayBuffer:
         self._grow(-self.size)
 
     def find(self, sequence: int) -> Chunk | None:
-        """The batch with this sequence, or the first after it; None if there is none."""
+        """The batch with this sequence, or the first after it. None if there is none."""
         if self._plain:
             self._encode()
         chunks = self.chunks
@@ -220,7 +220,7 @@ class ReplayBuffers:
         self._large: dict[ReplayBuffer, None] = {}
 
     def add(self, buffer: ReplayBuffer, chunk: Chunk) -> None:
-        """Keeps a batch; then there may be too much, of the topic or of all."""
+        """Keeps a batch. Afterwards the topic, or the node, may hold too much."""
         if not buffer.size:
             self.buffers[buffer] = None
         buffer.add(chunk)
@@ -232,7 +232,7 @@ class ReplayBuffers:
             self._large[buffer] = None
 
     def largest(self) -> ReplayBuffer:
-        """A buffer that holds more than its share, where all together hold too much."""
+        """A buffer that holds more than its share, if all together hold too much."""
         while True:
             for large in self._large:
                 del self._large[large]

@@ -1,1 +1,1 @@
-"""What nodes say to each other: frames, records, batches. Pure functions over bytes."""
+"""The wire format of nodes: frames, records, batches. Pure functions over bytes."""

@@ -1,12 +1,12 @@
-"""Batches: messages of one topic in one record, how they are made, cut, joined and read.
+"""Batches: messages of one topic in one record, and how they are made, cut, joined and read.
 
-A batch is the body of DATA, PUBLISH and AGAIN, and ends that of FORWARD; little-endian::
+A batch is the body of DATA, PUBLISH and AGAIN, and the end of a FORWARD's body; little-endian::
 
     topic id u32 | first sequence u64 | count u32 | size u32 | [count sizes u32] | payloads
 
-where ``size`` is that of every payload, or MIXED, and then the sizes stand before the payloads.
-A payload of LARGE bytes or more is a batch alone, and goes as a part of its own: its record
-(DATA_LARGE and so on) ends behind ``size``.
+where ``size`` is the size of every payload, or MIXED. If it is MIXED, the sizes stand before the
+payloads. A payload of LARGE bytes or more makes a batch alone, and is sent as a part of its own:
+its record (DATA_LARGE and so on) ends after ``size``.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ BATCH_OVERHEAD = _BATCH_RECORD.size
 class Batch(NamedTuple):
     """The header of a decoded batch, and where its payloads are.
 
-    ``frame[start:end]`` holds the payloads of a small batch; ``large`` is the one of a large,
-    which may be a view (memoryview) of what the network brought.
-    ``sizes`` is None where all have ``size``.
+    ``frame[start:end]`` holds the payloads of a small batch. ``large`` is the payload of a large
+    batch, which may be a view (memoryview) of what the network brought. ``sizes`` is None if all
+    payloads have ``size``.
     """
 
     topic_id: int
@@ -88,16 +88,16 @@ class Chunk:
 
     @property
     def topic_id(self) -> int:
-        """The number of its topic, as its record says it."""
+        """The number of the batch's topic, as its record says it."""
         return topic_of(self.data)
 
     @property
     def last(self) -> int:
-        """The sequence of its last message."""
+        """The sequence of the batch's last message."""
         return self.first + self.count - 1
 
     def part(self, first: int, most: int) -> Chunk:
-        """What it holds from a sequence on, of at most so many messages."""
+        """The part of the batch from a sequence on, of at most this many messages."""
         skip = first - self.first
         count = min(self.count - skip, most)
         if count == self.count:
@@ -107,8 +107,8 @@ class Chunk:
 
 
 def cut(payloads: Sequence[bytes], most: int) -> Sequence[Sequence[bytes]]:
-    """Cuts payloads into batches of at most so many messages and about CHUNK_BYTES; large ones
-    go alone.
+    """Cuts payloads into batches of at most this many messages and about CHUNK_BYTES. Large
+    payloads make batches alone.
     """
     count = len(payloads)
     if count == 1:
@@ -138,7 +138,7 @@ def cut(payloads: Sequence[bytes], most: int) -> Sequence[Sequence[bytes]]:
 
 
 def encoded(kind: int, topic_id: int, first: int, batch: Sequence[bytes]) -> Chunk:
-    """One batch, DATA or PUBLISH; a large payload goes beside its record."""
+    """One batch, DATA or PUBLISH. A large payload is not in the record, but beside it."""
     if len(batch) == 1 and len(batch[0]) >= LARGE:
         payload = batch[0]
         large = DATA_LARGE if kind == DATA else PUBLISH_LARGE
@@ -169,13 +169,13 @@ def encode_batch(
 
 
 def encode_large(kind: int, topic_id: int, first: int, payload: bytes) -> bytes:
-    """The record of one large payload, which goes as a part of its own."""
+    """The record of one large payload, which is sent as a part of its own."""
     return _BATCH_RECORD.pack(kind, _BATCH.size, topic_id, first, 1, len(payload))
 
 
 def cut_batch(data: bytes, skip: int, count: int) -> tuple[bytes, int]:
     """The record of ``count`` messages of a batch after its first ``skip``, and the number of its
-    payload bytes. No payload is looked at.
+    payload bytes. The payloads are not read.
     """
     kind, _, topic_id, first, msgs, size = _BATCH_RECORD.unpack_from(data)
     at = _BATCH_RECORD.size
@@ -197,7 +197,7 @@ def cut_batch(data: bytes, skip: int, count: int) -> tuple[bytes, int]:
 
 
 def join_batches(datas: Sequence[bytes]) -> bytes:
-    """One record of several batches that follow one another. No payload is looked at."""
+    """One record of several batches that follow one another. The payloads are not read."""
     kind, _, topic_id, first, _, size = _BATCH_RECORD.unpack_from(datas[0])
     at = _BATCH_RECORD.size
     count = 0
@@ -224,7 +224,7 @@ def join_batches(datas: Sequence[bytes]) -> bytes:
 
 
 def record_of(batch: Batch, kind: int, topic_id: int) -> bytes:
-    """The record of a batch that arrived, as it was but for its type and topic."""
+    """The record of a batch that arrived, with another type and topic."""
     if batch.large is not None:
         return encode_large(kind, topic_id, batch.first, batch.large)
     at = batch.start - (0 if batch.sizes is None else 4 * batch.msgs)
@@ -242,7 +242,7 @@ def one_batch(frame: bytes) -> Batch | None:
     if length != len(frame) - RECORD_OVERHEAD:
         return None
     if size and count and count * size == length - _BATCH.size and 0 < first < SEQ_MAX:
-        # Messages of one size, as most frames hold.
+        # Messages of one size, as in most frames.
         return Batch(topic_id, first, count, size, None, frame, BATCH_OVERHEAD, len(frame), None)
     return decode_batch(frame, RECORD_OVERHEAD, len(frame), None)
 
@@ -281,7 +281,7 @@ def batch_of(data: bytes, large: bytes | None) -> Batch:
 def decode_forward(
     frame: bytes, start: int, end: int, large: bytes | None
 ) -> tuple[Sender, Batch, bytes]:
-    """Also the batch as a PUBLISH record."""
+    """The sender, the batch, and the batch again as a PUBLISH record."""
     sender, at = decode_sender(frame[:end], start)
     batch = decode_batch(frame, at, end, large)
     kind = PUBLISH if large is None else PUBLISH_LARGE
@@ -289,9 +289,9 @@ def decode_forward(
 
 
 def payloads_of(batch: Batch) -> tuple[bytes, ...]:
-    """The payloads of a batch, each a bytes of its own."""
+    """The payloads of a batch, each as its own bytes object."""
     if batch.large is not None:
-        # Copied as it is handed out, not as it came: then there is one copy at a time.
+        # Each is copied when it is handed out, not when it came. So there is one copy at a time.
         return (bytes(batch.large),)
     sizes = batch.sizes
     if sizes is None:

@@ -1,13 +1,13 @@
 """What a frame looks like.
 
-A frame is a run of records; a record is ``type u8 | length u32 | body``, little-endian. Records
-of any type may share a frame, and are handled in order. A large payload is not copied into the
-frame: its record (DATA_LARGE, PUBLISH_LARGE) holds all but the payload, which follows as the next
-part of the same ZeroMQ message, in the order of the records.
+A frame is a sequence of records. A record is ``type u8 | length u32 | body``, little-endian.
+Records of any type may share a frame, and are handled in order. A large payload is not copied into
+the frame. Its record (DATA_LARGE, PUBLISH_LARGE) holds all but the payload. The payload follows as
+the next part of the same ZeroMQ message, in the order of the records.
 
 This file has the types of all records, and the bodies of most. The greeting is in greeting.py,
-subscriptions in interests.py, payloads in batches.py and multi_batch.py. A stranger may have sent
-whatever a decoder meets: a decoder raises ProtocolError, and nothing else, for what is not valid.
+subscriptions in interests.py, payloads in batches.py and multi_batch.py. A decoder may meet bytes
+from any sender. It raises ProtocolError, and nothing else, for bytes that are not valid.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ RELAYS_MAX = 2
 """How many relays may stand between a publisher and a subscriber."""
 
 EVERYTHING = (1 << 64) - 1
-"""As how many of the newest: as many as the host holds."""
+"""Stands for a number of newest messages: as many as the host holds."""
 
 SEQ_MAX = 1 << 62
 
@@ -85,7 +85,7 @@ RECORD_OVERHEAD = _RECORD.size
 
 
 class ProtocolError(Exception):
-    """A peer sent what the protocol does not allow; the text says what."""
+    """A peer sent something that the protocol does not allow. The text says what."""
 
 
 class TopicEntry(NamedTuple):
@@ -102,8 +102,9 @@ class TopicEntry(NamedTuple):
 
 
 class NodeEntry(NamedTuple):
-    """A node that can be reached through the sender: one life of it, the largest payload that can
-    go that way, and the relays on the way, nearest first, so the sender itself stands first.
+    """A node that can be reached through the sender: one incarnation of it, the largest payload
+    that the path takes, and the relays on the path, nearest first, so the sender itself stands
+    first.
 
     ``complete`` says that all topics of the node have been announced.
     """
@@ -117,7 +118,7 @@ class NodeEntry(NamedTuple):
 
 
 class Sender(NamedTuple):
-    """Whose publishes a FORWARD or CONFIRMED is about, and to which host: one life of each."""
+    """The publisher and the host that a FORWARD or CONFIRMED is about: one incarnation of each."""
 
     host: str
     node: str
@@ -128,8 +129,9 @@ class Sender(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """``sent`` on the sender's clock, ``echo`` of the receiver's last with the time it was
-    ``held``, and ``heard``: how long ago the sender heard of the receiver. All in microseconds."""
+    """``sent`` by the sender's clock; ``echo``, the receiver's last ``sent``, with the time that it
+    was ``held``; and ``heard``, how long ago the sender heard from the receiver. All in
+    microseconds."""
 
     sent: int
     echo: int
@@ -142,8 +144,8 @@ def record(kind: int, body: bytes = b"") -> bytes:
 
 
 def records(parts: Sequence[bytes]) -> Iterator[tuple[int, int, int, bytes | None]]:
-    """Yields (type, start, end, large) of each record; start and end are of its body in
-    parts[0].
+    """Yields (type, start, end, large) of each record. ``start`` and ``end`` are those of its body
+    in parts[0].
     """
     frame = parts[0]
     size = len(frame)
@@ -171,7 +173,7 @@ def records(parts: Sequence[bytes]) -> Iterator[tuple[int, int, int, bytes | Non
 
 
 def text_of(body: bytes, at: int, size: int) -> str:
-    """A name of so many bytes."""
+    """A name with a length of this many bytes."""
     if size == 0 or at + size > len(body):
         raise ProtocolError("a name is empty or cut off")
     try:
@@ -181,7 +183,7 @@ def text_of(body: bytes, at: int, size: int) -> str:
 
 
 def encode_topics(entries: Iterable[TopicEntry], *, complete: bool) -> bytes:
-    """TOPICS; ``complete`` says that all topics of the node have been announced on this link."""
+    """TOPICS. ``complete`` says that all topics of the node have been announced on this link."""
     parts = [b"\x01" if complete else b"\x00"]
     for topic_id, epoch, head, name, standby, origin in entries:
         encoded = name.encode()
@@ -236,7 +238,7 @@ def encode_node(entry: NodeEntry) -> bytes:
 
 
 def decode_node(body: bytes) -> NodeEntry:
-    """Raises ProtocolError also for a way that no node may announce."""
+    """Raises ProtocolError also for a path that no node may announce."""
     if len(body) < _NODE.size:
         raise ProtocolError("a node's announcement is cut off")
     started, random, bytes_max, complete = _NODE.unpack_from(body)
@@ -244,11 +246,11 @@ def decode_node(body: bytes) -> NodeEntry:
     words: list[str] = []
     while at < len(body):
         if len(words) > RELAYS_MAX:
-            raise ProtocolError(f"a way has more than {RELAYS_MAX} relays")
+            raise ProtocolError(f"a path has more than {RELAYS_MAX} relays")
         found, at = _unpacked(body, at, 1)
         words += found
     if len(words) < 2 or len(set(words)) < len(words):
-        raise ProtocolError(f"a way to a node is {' '.join(words)!r}")
+        raise ProtocolError(f"a path to a node is {' '.join(words)!r}")
     return NodeEntry(words[0], started, random, bytes_max, tuple(words[1:]), bool(complete))
 
 
@@ -267,8 +269,8 @@ def decode_follow(body: bytes) -> tuple[int, int, int]:
 
 
 def encode_fetch(kind: int, topic_id: int, first: int, last: int) -> bytes:
-    """FETCH of messages from first to last; or FETCHED, the end of the answer: from the same first
-    on, up to last, nothing can be had (0: what can be had has come).
+    """FETCH of messages from first to last. Or FETCHED, the end of the answer: messages from the
+    same first up to last can't be had (0: all that can be had has come).
     """
     return record(kind, _FETCH.pack(topic_id, first, last))
 
@@ -315,23 +317,23 @@ def decode_confirmed(body: bytes) -> tuple[Sender, int, int]:
 
 
 def topic_of(data: bytes) -> int:
-    """The topic's number in a record of a batch."""
+    """The topic's number in the record of a batch."""
     return int.from_bytes(data[_RECORD.size : _RECORD.size + _U32.size], "little")
 
 
 def with_topic(data: bytes, topic_id: int) -> bytes:
-    """A record of a batch, under another number of its topic."""
+    """The record of a batch, with another number for its topic."""
     at = _RECORD.size
     return b"".join((data[:at], _U32.pack(topic_id), data[at + _U32.size :]))
 
 
 def with_kind(data: bytes, kind: int) -> bytes:
-    """A record as one of another type."""
+    """A record with its type changed."""
     return bytes((kind,)) + data[1:]
 
 
 def encode_gone(topic_id: int, head: int) -> bytes:
-    """TOPIC_GONE; the head is EVERYTHING where a relay does not know the last."""
+    """TOPIC_GONE. The head is EVERYTHING if a relay does not know the last sequence."""
     return record(TOPIC_GONE, _GONE.pack(topic_id, head))
 
 
@@ -393,8 +395,8 @@ def encode_settled(number: int, refused: int) -> bytes:
 
 
 def decode_settled(body: bytes) -> tuple[int, int]:
-    """Up to which number the host has dealt with the receiver's publishes, and how many of them
-    it refused, as their topic had ended.
+    """The number up to which the host has dealt with the receiver's publishes, and how many of them
+    it refused because their topic had ended.
     """
     if len(body) != _SETTLED.size:
         raise ProtocolError("what became of publishes is cut off")

@@ -1,8 +1,8 @@
-"""The greeting: who dials says HELLO, who is dialled says HELLO or REFUSE, who dialled says
+"""The greeting. The dialler says HELLO, the listener says HELLO or REFUSE, and the dialler says
 CONFIRM.
 
-A HELLO is ``"SPOT" | lowest version u8 | highest version u8 | JSON``, so that every version that
-will ever be can read the versions of every other.
+A HELLO is ``"SPOT" | lowest version u8 | highest version u8 | JSON``, so that every future version
+can read the versions of every other.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ REFUSED_PROTOCOL = "protocol"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Incarnation:
-    """One life of a node: wall-clock nanoseconds of its start, and random bits."""
+    """One incarnation of a node: wall-clock nanoseconds of its start, and random bits."""
 
     started: int
     random: int
@@ -49,11 +49,12 @@ class Incarnation:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What a node says of itself.
+    """What a node says about itself.
 
-    ``link`` is the dialler's random number of this connection; ``existing`` that of a link which
-    the one who answers has with the dialler already, or 0. ``window_msgs`` and ``window_bytes`` are
-    the first credit, ``bytes_max`` the largest payload that the node takes. Times are in seconds.
+    ``link`` is the dialler's random number for this connection. ``existing`` is the number of a
+    link that the answering node already has with the dialler, or 0. ``window_msgs`` and
+    ``window_bytes`` are the first credit, ``bytes_max`` is the largest payload that the node takes.
+    Times are in seconds.
     """
 
     cluster: str
@@ -109,13 +110,13 @@ def _word(fields: dict[str, Any], name: str) -> str:
 
 
 def _said(fields: dict[str, Any], name: str, chars_max: int) -> str:
-    """What a peer says for people to read, fit for logs and terminals."""
+    """A peer's text for people, with characters that are safe in logs and terminals."""
     text = str(fields.get(name, ""))[:chars_max]
     return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def versions_of(body: bytes) -> tuple[int, int]:
-    """The lowest and highest version of a HELLO's sender, whatever else stands in it."""
+    """The lowest and highest version of a HELLO's sender, whatever else the HELLO holds."""
     if len(body) < 6 or len(body) > HELLO_BYTES_MAX or body[:4] != MAGIC or body[4] > body[5]:
         raise ProtocolError("a greeting does not begin as SPOT's do")
     return body[4], body[5]
@@ -127,8 +128,8 @@ def _understood(low: int, high: int, me_low: int, me_high: int) -> bool:
 
 
 def _foreign(low: int, high: int, body: bytes) -> Hello:
-    """A greeting of which this build understands the versions, and the node id if it is where it
-    is today. The rest is empty: ``judge`` refuses it.
+    """A greeting whose versions this build can read, with the node id if it stands where it does
+    today. The rest is empty. ``judge`` refuses such a greeting.
     """
     try:
         node = _word(_json(body[6:]), "node")
@@ -138,8 +139,8 @@ def _foreign(low: int, high: int, body: bytes) -> Hello:
 
 
 def decode_hello(body: bytes) -> Hello:
-    """Raises ProtocolError for what is malformed. What a version that this build does not speak
-    says need not be as expected: such a greeting is decoded as far as ``judge`` needs it.
+    """Raises ProtocolError for a malformed greeting. A greeting of a version that this build does
+    not speak may have another form: it is decoded as far as ``judge`` needs it.
     """
     low, high = versions_of(body)
     if not _understood(low, high, PROTOCOL_VERSION, PROTOCOL_VERSION):

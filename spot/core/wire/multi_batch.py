@@ -1,12 +1,12 @@
-"""Messages of many topics in one record, a multi-topic batch: for when each topic has few.
+"""Messages of many topics in one record, a multi-topic batch. It is used when each topic has few.
 
 A multi-topic batch is made where a flush finds few messages in each of many topics that the same
 peers get. Its body is four columns, little-endian::
 
     count u32 | size u32 | count topic ids u32 | count sequences u64 | [count sizes u32] | payloads
 
-where ``size`` is that of every payload, or MIXED, and then the sizes stand before the payloads.
-A topic may stand there more than once, in order.
+where ``size`` is the size of every payload, or MIXED. If it is MIXED, the sizes stand before the
+payloads. A topic may stand there more than once, in order.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _COLUMNS = 12
 class MultiBatch(NamedTuple):
     """A decoded multi-topic batch: its columns, and where its payloads are.
 
-    Payload ``n`` is ``frame[offsets[n]:offsets[n + 1]]``; where offsets is None, all have ``size``
-    and begin at ``start``.
+    Payload ``n`` is ``frame[offsets[n]:offsets[n + 1]]``. If offsets is None, all payloads have
+    ``size`` and begin at ``start``.
     """
 
     topic_ids: Sequence[int]
@@ -50,11 +50,11 @@ class MultiBatch(NamedTuple):
         return self.end - self.start
 
     def offset(self, at: int) -> int:
-        """Where payload number ``at`` begins; after the last, where that ends."""
+        """Where payload number ``at`` begins. After the last payload, where that ends."""
         return self.start + at * self.size if self.offsets is None else self.offsets[at]
 
     def payloads(self, first: int, end: int) -> Sequence[bytes]:
-        """The payloads from one number to before another, each a bytes of its own."""
+        """The payloads from one number to before another, each as its own bytes object."""
         frame = self.frame
         if self.offsets is not None:
             offsets = self.offsets
@@ -94,7 +94,7 @@ def encode_multi(
 
 
 def decode_multi(frame: bytes, start: int, end: int) -> MultiBatch:
-    """Raises ProtocolError for what is not a multi-topic batch."""
+    """Raises ProtocolError if the body is not a multi-topic batch."""
     if end - start < _COUNTS.size:
         raise ProtocolError(f"a multi-topic batch has {end - start} bytes")
     count, size = _COUNTS.unpack_from(frame, start)
@@ -133,7 +133,7 @@ def decode_multi(frame: bytes, start: int, end: int) -> MultiBatch:
 
 
 def without(data: bytes, topic_ids: Set[int]) -> tuple[bytes, int, int] | None:
-    """A MULTI_DATA record without what it holds of some topics; None if it holds nothing else.
+    """A MULTI_DATA record without the messages of some topics. None if no other messages are left.
 
     Returns the record, the number of its messages, and the number of their payload bytes.
     """

@@ -75,10 +75,10 @@ class Backend(Protocol):
     def tell(
         self, run: Run, node: str, command: Mapping[str, Any], timeout: float
     ) -> dict[str, Any] | None:
-        """The node's answer to a command (``docs/journal.md``). None: none in ``timeout`` s."""
+        """The node's answer to a command (``docs/journal.md``). None: no answer in time."""
 
     def dialled(self, run: Run, node: str, peer: str) -> str | None:
-        """The endpoint at which this node dials that peer. None: it doesn't, the peer dials it."""
+        """The endpoint at which this node dials that peer. None: the peer dials this node."""
 
     def address(self, run: Run, node: str) -> str | None:
         """The endpoint at which this machine reaches the node. None: it only dials."""

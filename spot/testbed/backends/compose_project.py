@@ -185,7 +185,7 @@ def _compose(
 
 
 def end_compose(run_id: str) -> bool:
-    """Ends a ``docker compose`` of this run that is still at work, whoever started it.
+    """Ends a ``docker compose`` of this run that still runs, whichever process started it.
 
     Returns whether there was one. The engine may go on with what it was asked for last.
     """
@@ -225,7 +225,7 @@ def _refusal(run: Run, output: list[str]) -> ContainersNotStarted | PortInUse:
 
 
 def _environment(run: Run, ports: Mapping[str, int], endpoint: EngineEndpoint) -> dict[str, str]:
-    """Ours, without variables that would change what the files say, or which engine is meant."""
+    """This process's environment, without variables that would change the files or the engine."""
     kept = {
         name: text
         for name, text in os.environ.items()

@@ -138,7 +138,7 @@ class DockerBackend:
         run.save()
 
     def readdress_node(self, run: Run, node: str) -> None:
-        """At another address of its own network, under its old name."""
+        """Starts the node at another address of its own network, under its old name."""
         with _told():
             container = self._container(run, node)
             network = self._client(run).networks.get(f"{project_name(run)}_{node_network(node)}")
@@ -156,7 +156,7 @@ class DockerBackend:
             self._container(run, node).update(cpu_period=CPU_PERIOD_US, cpu_quota=quota)
 
     def cpu_share(self, run: Run, node: str) -> float | None:
-        """As the engine has it."""
+        """The node's quota, as the engine tells it."""
         quota = self._attributes(run, node)["HostConfig"].get("CpuQuota") or 0
         return quota / CPU_PERIOD_US if quota > 0 else None
 
@@ -278,7 +278,7 @@ class DockerBackend:
         run.nodes[node]["address"] = f"tcp://{where}"
 
     def _free_address(self, run: Run, node: str) -> str:
-        """An address of the node's own network that nobody has, nor the node had so far."""
+        """An address of the node's own network that is not in use, and that the node never had."""
         own = f"{project_name(run)}_{node_network(node)}"
         network = self._client(run).networks.get(own)
         taken = {network.attrs["IPAM"]["Config"][0].get("Gateway")}
@@ -377,7 +377,7 @@ def remove_run(client: docker.DockerClient, run_id: str, *, interrupted: bool = 
 
 
 def _remove_what_is_there(client: docker.DockerClient, run_id: str, deadline: float) -> bool:
-    """Returns whether something was there, so that there may be more."""
+    """Removes what it finds. Returns whether it found something: then there may be more."""
     end_nodes(client, run_id)
     with _told():
         containers = _containers(client, run_id)
@@ -391,8 +391,9 @@ def _remove_what_is_there(client: docker.DockerClient, run_id: str, deadline: fl
 def _remove_network(client: docker.DockerClient, network: Network, deadline: float) -> None:
     """Removes a network, unless a container is in it yet.
 
-    The engine may be making that one, or have removed it and not yet released its endpoint; an
-    endpoint that it forgot is taken out by force. Raises APIError if one stays until ``deadline``.
+    The engine may still be making that container, or may have removed it and not yet released its
+    endpoint. If the engine forgot an endpoint, it is removed by force. Raises APIError if one stays
+    until ``deadline``.
     """
     try:
         with _gone_already():

@@ -21,7 +21,7 @@ RUNNER_LABEL = "spot.runner"
 
 
 def labels_of(run: Run) -> dict[str, str]:
-    """What everything of this run carries."""
+    """The labels that everything of this run carries."""
     return {
         RUN_LABEL: run.run_id,
         OWNER_LABEL: _owner(),
@@ -31,11 +31,11 @@ def labels_of(run: Run) -> dict[str, str]:
 
 
 def orphaned_runs(client: docker.DockerClient) -> Iterator[tuple[str, Run | None]]:
-    """Runs of this user that stand on the engine and belong to nobody any more.
+    """Runs of this user that are on the engine and that no process looks after any more.
 
-    Each as run id and record. A record of None is gone, with its state directory; it is whole when
-    it lies in another state directory than this process's. Runs whose runner is alive or has
-    detached them are not among them, nor those of other users or machines.
+    Yields the id and the record of each. The record is None if it is gone with its state directory.
+    It is whole if it lies in a state directory other than this process's. Runs whose runner is
+    alive or has detached them are not among them, nor those of other users or machines.
     """
     seen: set[str] = set()
     filters = {"label": [RUN_LABEL, f"{OWNER_LABEL}={_owner()}"]}

@@ -118,11 +118,11 @@ class ProcessBackend:
         raise ClusterError("processes can't be given a quota of processor time: take containers")
 
     def cpu_share(self, run: Run, node: str) -> float | None:
-        """There is no limit."""
+        """None, as processes have no limit."""
         return None
 
     def times_held_back(self, run: Run, node: str) -> int:
-        """There is no limit."""
+        """0, as processes have no limit."""
         return 0
 
     def stop_node(self, run: Run, node: str) -> None:
@@ -147,7 +147,7 @@ class ProcessBackend:
             process.send(signal.SIGCONT)
 
     def state(self, run: Run, node: str) -> NodeState:
-        """By what ``/proc`` says of the process."""
+        """The state that ``/proc`` shows for the process."""
         process = _process(run, node)
         if process is None or not process.is_alive:
             return "exited"

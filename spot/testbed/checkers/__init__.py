@@ -7,10 +7,10 @@ A checker is a pure function of the evidence, and says pass, fail or unknown, wi
   the guarantee (``is_exercised`` is false).
 - *pass*: the run could have broken it, and did not.
 
-``account`` puts journals together, ``outages`` says when two nodes could not talk and who has to
-be told, ``kept`` what a host's buffer is sure to hold, ``deliveries`` what each node should have
-received, ``views`` whom each said that it reaches. ``timing`` measures faults,
-``expectations`` judges what a scenario itself expects.
+``account`` puts journals together. ``outages`` says when two nodes could not talk, and which nodes
+must be told. ``kept`` says what a host's buffer is sure to hold, ``deliveries`` what each node
+should have received, and ``views`` which nodes each node said that it reaches. ``timing`` measures
+faults, ``expectations`` judges what a scenario itself expects.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ from spot.testbed.checkers.replay_overrun import replay_overrun
 from spot.testbed.checkers.timing import fault_results
 from spot.testbed.checkers.view_stable import view_stable
 from spot.testbed.errors import ClusterError
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
 from spot.testbed.expectation import Expectation
+from spot.testbed.verdict import Finding
 
 __all__ = [
     "CHECKERS",

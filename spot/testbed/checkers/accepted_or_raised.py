@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from spot.testbed.checkers.account import account_of
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised, nothing_seen
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["accepted_or_raised"]
 

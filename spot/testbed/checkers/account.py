@@ -18,7 +18,16 @@ from spot.testbed.evidence import Evidence
 from spot.testbed.journal import IncarnationRecords, Record
 from spot.testbed.topology import NodeSpec
 
-__all__ = ["Account", "Arrival", "IncarnationSpan", "Published", "Stream", "account_of", "matches"]
+__all__ = [
+    "FLUSH_S",
+    "Account",
+    "Arrival",
+    "IncarnationSpan",
+    "Published",
+    "Stream",
+    "account_of",
+    "matches",
+]
 
 FLUSH_S = 0.3
 """The journal of a killed node may lack its last moments (0.2 s, with some room)."""
@@ -64,7 +73,7 @@ class IncarnationSpan:
         return self.config.get(name, default)
 
     def of(self, *kinds: str) -> Iterator[Record]:
-        """Its events of these kinds."""
+        """The events of this incarnation that are of these kinds."""
         return (record for record in self.events if record.kind in kinds)
 
 
@@ -127,7 +136,7 @@ class Arrival(NamedTuple):
     epoch: int | None
     host: str
     source: Published | None
-    """Its publisher's life and topic. None: not found, or the message has no counter."""
+    """Its publisher's incarnation and topic. None: not found, or the message has no counter."""
 
 
 class Stream:
@@ -250,11 +259,11 @@ class Account:
         counter: int | None,
         at: float,
     ) -> Published | None:
-        """Of a message published from elsewhere: of the incarnation that it tells.
+        """The incarnation that published a message to another node's topic, as the message tells.
 
-        For a message that tells none, times and counters decide. Counters begin at 1 in each of the
-        publisher's incarnations. It is the incarnation of the message before it if this one follows
-        right on it; else the newest that had published this counter by then.
+        If the message tells none, times and counters decide. Counters begin at 1 in each of the
+        publisher's incarnations. If this message directly follows the one before it, the two have
+        the same incarnation. Else it is the newest that had published this counter by then.
         """
         if incarnation is not None:
             for span in self.spans.get(publisher, []):

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from spot.testbed.checkers.account import Account, IncarnationSpan, account_of
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import BUSY_S, is_held
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
 from spot.testbed.journal import Record
+from spot.testbed.verdict import Finding
 
 __all__ = ["Wait", "backoff", "waits"]
 
@@ -38,7 +39,7 @@ class Wait(NamedTuple):
     dialled: float | None
     """When the endpoint was dialled next. None: not before it was linked, removed, or the end."""
     is_open: bool
-    """Whether nothing but a dial could have ended it."""
+    """Whether only a dial could have ended it."""
 
 
 def waits(account: Account, node: str) -> list[Wait]:

@@ -8,7 +8,8 @@ from spot.testbed.checkers.account import Account, account_of
 from spot.testbed.checkers.deliveries import excuses, without_quorum
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import BUSY_S, incarnation_at, is_covered, is_held
-from spot.testbed.evidence import Evidence, FaultWindow, Finding
+from spot.testbed.evidence import Evidence, FaultWindow
+from spot.testbed.verdict import Finding
 
 __all__ = ["both_halves_serve", "sides"]
 
@@ -38,7 +39,7 @@ def sides(account: Account, window: FaultWindow) -> list[list[str]]:
 
 
 def both_halves_serve(evidence: Evidence) -> Finding:
-    """Whether topics were published to, and received on their own side, during each split.
+    """Whether messages were published and received on each side during each split.
 
     A side counts if one of its nodes hears a topic that is hosted in it.
     """

@@ -11,7 +11,8 @@ from spot.testbed.checkers.deliveries import excuses
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import BUSY_S, Span
 from spot.testbed.checkers.views import view_at, views_of
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["conflict_visible"]
 

@@ -61,7 +61,7 @@ class ExpectedDelivery:
     host: str
     received: int = 0
     healed: int = 0
-    """Those of them published while the path was broken, which came after the heal."""
+    """Received messages that were published while the path was broken and came after the heal."""
     excused: int = 0
     overrun: int = 0
     """Excused messages that the buffer need not have held, although both nodes lived on."""
@@ -70,14 +70,14 @@ class ExpectedDelivery:
     unhealed: list[tuple[int, float]] = field(default_factory=list)
     """Lost messages that were published while the path was broken."""
     tail: float | None = None
-    """When its last message was published, if the way was broken then and no other message of the
+    """When its last message was published, if the path was broken then and no other message of the
     topic followed before it was healed."""
     tail_lost: bool = False
-    """That one had to come and never came."""
+    """Whether this last message had to come and never came."""
 
 
 def deliveries(account: Account) -> list[ExpectedDelivery]:
-    """Of every subscription and every publisher that it hears."""
+    """The expected deliveries of every subscription, from every publisher that it hears."""
     if "deliveries" not in account.memo:
         account.memo["deliveries"] = _deliveries(account)
     found: list[ExpectedDelivery] = account.memo["deliveries"]
@@ -248,9 +248,9 @@ def without_quorum(account: Account, host: str) -> list[Span]:
 
 
 def _before_first_met(account: Account, node: str, host: str, topic: str) -> Iterator[Span]:
-    """What a host published before it first heard of a pattern: such a subscription begins live.
+    """The times before a host first heard of a pattern. A pattern begins with new messages.
 
-    One by the topic's name begins with the first message, as far as the buffer holds it.
+    A subscription to the topic's name begins with the first message that the buffer holds.
     """
     if node == host:
         return

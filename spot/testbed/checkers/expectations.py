@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from spot.testbed.checkers.account import Account, account_of
 from spot.testbed.checkers.finding import Wrongs, judged, nothing_seen
-from spot.testbed.evidence import Evidence, FaultWindow, Finding
+from spot.testbed.evidence import Evidence, FaultWindow
 from spot.testbed.expectation import Expectation
 from spot.testbed.journal import Record
+from spot.testbed.verdict import Finding
 
 __all__ = ["check_expectations"]
 

@@ -17,7 +17,8 @@ from spot.testbed.checkers.outages import (
     link_events,
     touched,
 )
-from spot.testbed.evidence import Evidence, FaultWindow, Finding
+from spot.testbed.evidence import Evidence, FaultWindow
+from spot.testbed.verdict import Finding
 
 __all__ = ["failover"]
 
@@ -149,7 +150,7 @@ def _serves(
 
 
 def _judge_turns(account: Account, route: RouteWithBackups, wrongs: Wrongs) -> None:
-    """A host is kept for as long as it lives."""
+    """A subscription keeps its host for as long as the host runs."""
     for (_, before), (at, host) in zip(route.turns, route.turns[1:], strict=False):
         events = [
             record

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from spot.testbed.checkers.finding import counted
-from spot.testbed.evidence import Evidence, FaultWindow, Finding, Verdict
+from spot.testbed.evidence import Evidence, FaultWindow
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = ["unproved"]
 

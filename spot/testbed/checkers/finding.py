@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spot.testbed.checkers.account import Account, Published
-from spot.testbed.evidence import Finding, Verdict
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = ["Wrongs", "counted", "judged", "lost_text", "not_exercised", "nothing_seen"]
 
@@ -20,7 +20,7 @@ class Wrongs:
         self.shown: list[str] = []
 
     def add(self, text: str, count: int = 1) -> None:
-        """One more wrong thing, or ``count`` of them told in one text."""
+        """Adds one error, or ``count`` errors with one text."""
         self.count += count
         if len(self.shown) < SHOWN_MAX:
             self.shown.append(text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from spot.testbed.checkers.account import account_of
 from spot.testbed.checkers.deliveries import deliveries
 from spot.testbed.checkers.finding import Wrongs, counted, judged, lost_text, not_exercised
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["healed_without_loss"]
 

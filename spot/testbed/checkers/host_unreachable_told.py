@@ -14,8 +14,9 @@ from spot.testbed.checkers.outages import (
     may_alarm,
     notices,
 )
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
 from spot.testbed.journal import Record
+from spot.testbed.verdict import Finding
 
 __all__ = ["host_unreachable_told"]
 

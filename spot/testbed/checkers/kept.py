@@ -1,9 +1,9 @@
 """What a host's replay buffer surely holds of a topic, by its settings and the traffic.
 
 The library counts bytes with the overhead of its own objects, drops whole batches, and shares the
-memory of a node between its topics. Checkers need not follow that. Here a message counts as held
-only while it and all later ones fit into half of the buffer, with more overhead than there is.
-Messages between the two limits are neither demanded nor excused: they came, or were counted.
+memory of a node between its topics. Checkers need no exact copy of this. Here a message counts as
+held only while it and all later ones fit into half of the buffer, with an overhead that is
+estimated too high. Between the two limits a message may be missing, if it was counted as missed.
 """
 
 from __future__ import annotations

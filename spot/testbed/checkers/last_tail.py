@@ -5,7 +5,8 @@ from __future__ import annotations
 from spot.testbed.checkers.account import account_of
 from spot.testbed.checkers.deliveries import deliveries
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["last_tail"]
 
@@ -13,7 +14,7 @@ NAME = "last-tail"
 
 
 def last_tail(evidence: Evidence) -> Finding:
-    """Whether the last message of a topic came if its link was broken and no other followed."""
+    """Whether a topic's last message still came when a broken link could not carry it."""
     account = account_of(evidence)
     tails = [(one, one.tail) for one in deliveries(account) if one.tail is not None]
     if not tails:

@@ -1,11 +1,12 @@
-"""no-false-alarm: a peer that lives and can be reached is not called lost."""
+"""no-false-alarm: a peer that runs and can be reached is not called lost."""
 
 from __future__ import annotations
 
 from spot.testbed.checkers.account import account_of
 from spot.testbed.checkers.finding import Wrongs, counted, judged, nothing_seen
 from spot.testbed.checkers.outages import breaks, link_events, may_alarm, notices
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["no_false_alarm"]
 

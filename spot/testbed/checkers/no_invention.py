@@ -7,7 +7,8 @@ import math
 from spot.testbed.checkers.account import Account, Arrival, Stream, account_of
 from spot.testbed.checkers.deliveries import unobserved
 from spot.testbed.checkers.finding import Wrongs, counted, judged, nothing_seen
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["no_invention"]
 

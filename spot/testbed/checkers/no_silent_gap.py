@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from spot.testbed.checkers.account import Account, Arrival, Published, Stream, account_of
+from spot.testbed.checkers.account import (
+    FLUSH_S,
+    Account,
+    Arrival,
+    Published,
+    Stream,
+    account_of,
+)
 from spot.testbed.checkers.deliveries import unobserved
 from spot.testbed.checkers.finding import Wrongs, counted, judged, nothing_seen
-from spot.testbed.checkers.outages import alarm_slack, breaks
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.checkers.outages import alarm_slack, breaks, link_events
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["no_silent_gap"]
 
@@ -16,8 +24,9 @@ NAME = "no-silent-gap"
 def no_silent_gap(evidence: Evidence) -> Finding:
     """Whether ``missed`` is the number of messages in between that did not come, by the counters.
 
-    If other nodes publish to a topic too, only sequence numbers tell in which order the host took
-    the messages. There ``missed`` is compared with those.
+    After a host was lost without a goodbye, the first message of another host, or of the host's
+    next incarnation, must say None. If other nodes publish to a topic too, only sequence numbers
+    tell in which order the host took the messages. There ``missed`` is compared with those.
     """
     account = account_of(evidence)
     messages = sum(len(stream.arrivals) for stream in account.streams)
@@ -74,11 +83,11 @@ def _is_older(before: Arrival, arrival: Arrival) -> bool:
 def _wrong(
     account: Account, stream: Stream, before: Arrival | None, arrival: Arrival, is_mixed: bool
 ) -> str | None:
-    """The error of the number that came with a message. None: it is right."""
+    """What is wrong with the missed count of a message. None: it is right."""
     if before is None:
         return _first_wrong(account, stream, arrival)
     if before.host != arrival.host:
-        return None  # how far another host of the topic had come can't be compared
+        return _takeover_wrong(account, stream, before, arrival)
     if is_mixed:
         return _mixed_wrong(before, arrival)
     if before.source is None or arrival.source is None:
@@ -94,7 +103,8 @@ def _wrong(
         if arrival.missed is not None and 0 <= arrival.missed - actual <= unrecorded:
             return None
         if arrival.missed is None and before.epoch != arrival.epoch:
-            return None if _was_apart(account, stream, before, arrival) else _known(actual)
+            apart = _was_apart(account, stream, before, arrival, arrival.host)
+            return None if apart else _known(actual)
         return f"{actual:,} were published in between"
     return _next_incarnation_wrong(account, stream, before, arrival)
 
@@ -109,6 +119,58 @@ def _first_wrong(account: Account, stream: Stream, arrival: Arrival) -> str | No
     ):
         return None
     return "it is the first of its subscription"
+
+
+def _takeover_wrong(
+    account: Account, stream: Stream, before: Arrival, arrival: Arrival
+) -> str | None:
+    """Another host sends the topic now: how far the last one had come is known only from itself."""
+    if arrival.missed is None:
+        hosts = {host for host, _, _ in account.hosts.get(stream.topic, ())} | {before.host}
+        if any(_was_apart(account, stream, before, arrival, host) for host in hosts):
+            return None
+        return f"none of its hosts ({', '.join(sorted(hosts))}) was lost in between"
+    lost = _lost_at(account, stream, before, arrival)
+    if lost is None:
+        return None
+    return (
+        f"the link with its host {before.host} was lost at {account.clock(lost)}: nobody can know "
+        "how much"
+    )
+
+
+def _lost_at(account: Account, stream: Stream, before: Arrival, arrival: Arrival) -> float | None:
+    """When the earlier message's host was lost without a goodbye. None: never for sure.
+
+    What the node itself recorded says so. It may have turned to another host before: by a route,
+    as the host only stood by, or as the topic ended there.
+    """
+    topic, node = stream.topic, stream.node
+    if account.relays or (topic, before.host) in account.standbys:
+        return None
+    for event in link_events(account, node, before.host):
+        if event.kind != "link_down" or not before.at < event.at < arrival.at:
+            continue
+        turned = any(
+            before.at - FLUSH_S < record.at < event.at
+            and (topic in record.fields.get("topics", ()) or topic == record.fields.get("topic"))
+            for record in stream.span.of("route", "command")
+        )
+        ended = any(
+            host == before.host and before.at - FLUSH_S < until < event.at
+            for host, _, until in account.hosts.get(topic, ())
+            if not _was_killed(account, before.host, until)
+        )
+        return None if turned or ended or event.fields.get("reason") == "left" else event.at
+    return None
+
+
+def _was_killed(account: Account, host: str, at: float) -> bool:
+    """Whether an incarnation of a host was killed at that moment."""
+    return any(
+        span.is_killed and span.ended <= at <= span.ended + FLUSH_S
+        for span in account.spans.get(host, [])
+    )
 
 
 def _mixed_wrong(before: Arrival, arrival: Arrival) -> str | None:
@@ -139,9 +201,11 @@ def _next_incarnation_wrong(
     # Incarnations in between that this node never saw leave no trace.
     most = least + old.tail + _in_between(account, old, new)
     if arrival.missed is None:
-        if old.span.is_killed or _was_apart(account, stream, before, arrival):
+        if old.span.is_killed or _was_apart(account, stream, before, arrival, arrival.host):
             return None
         return _known(least)
+    if old.span.is_killed and not _was_destroyed(old, before.at):
+        return f"{old.span.node} was killed in between: nobody can know how much"
     if least <= arrival.missed <= most:
         return None
     return f"{least:,} were published in between"
@@ -157,15 +221,27 @@ def _in_between(account: Account, old: Published, new: Published) -> int:
     )
 
 
-def _was_apart(account: Account, stream: Stream, before: Arrival, arrival: Arrival) -> bool:
-    """Whether the node may not have heard how far its host had come when the epoch ended.
+def _was_destroyed(old: Published, since: float) -> bool:
+    """Whether the topic was ended before its host was."""
+    return any(
+        record.fields["do"] == "destroy"
+        and record.fields.get("topic") == old.topic
+        and record.at >= since - FLUSH_S
+        for record in old.span.of("command")
+    )
+
+
+def _was_apart(
+    account: Account, stream: Stream, before: Arrival, arrival: Arrival, host: str
+) -> bool:
+    """Whether the node may not have heard how far a host had come when its stream ended.
 
     A host that left said so to all nodes that it had a link with.
     """
     return any(
         outage.ended + alarm_slack(account) >= before.at
         and outage.began <= arrival.at
-        and not (outage.notice == "left" and arrival.host in outage.gone)
-        for outage in breaks(account, stream.node, arrival.host)
-        if stream.node != arrival.host
+        and not (outage.notice == "left" and host in outage.gone)
+        for outage in breaks(account, stream.node, host)
+        if stream.node != host
     )

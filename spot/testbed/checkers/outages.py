@@ -143,7 +143,7 @@ def _removed(account: Account, node: str, peer: str) -> Iterator[Break]:
 
 
 def slowed_since(account: Account, one: str, other: str, at: float) -> float:
-    """When a fault that slows this link, and acted ``at`` that time, began; else ``at``."""
+    """The start of a fault that slows this link and acted ``at`` that time. Without one, ``at``."""
     found = at
     for window in account.faults:
         effect = window.effect
@@ -223,11 +223,11 @@ class Due(NamedTuple):
     host: str
     window: FaultWindow
     promise: float
-    """Seconds within which the guarantee says that it is told."""
+    """Seconds within which the node must be told, by the guarantee."""
     deadline: float
-    """The time after which it was told too late, even on a busy machine."""
+    """The time after which the node was told too late, even on a busy machine."""
     ended: float
-    """The end of the time in which it may be told of this fault."""
+    """The end of the time in which the node may be told of this fault."""
     is_alone: bool
     """Whether no other fault of this pair was near."""
 
@@ -304,7 +304,7 @@ def deadline_of(window: FaultWindow, promise: float) -> float:
 
 
 def is_held(account: Account, node: str, since: float, until: float) -> bool:
-    """Whether a fault kept a node from running, or starved it, at any time of these."""
+    """Whether a fault kept a node from running, or starved it, at any time of this span."""
     for window in account.faults:
         effect = window.effect
         starved = effect.slowed if effect.notice == "maybe" else frozenset()

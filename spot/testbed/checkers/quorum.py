@@ -19,7 +19,8 @@ from spot.testbed.checkers.outages import (
     slowed_since,
 )
 from spot.testbed.checkers.views import view_at, views_of
-from spot.testbed.evidence import Evidence, FaultWindow, Finding
+from spot.testbed.evidence import Evidence, FaultWindow
+from spot.testbed.verdict import Finding
 
 __all__ = ["quorum"]
 

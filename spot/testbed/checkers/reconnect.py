@@ -18,7 +18,8 @@ from spot.testbed.checkers.outages import (
     reachable_from,
     touched,
 )
-from spot.testbed.evidence import Evidence, FaultWindow, Finding
+from spot.testbed.evidence import Evidence, FaultWindow
+from spot.testbed.verdict import Finding
 
 __all__ = ["Recovery", "reconnect", "recoveries"]
 

@@ -6,7 +6,8 @@ from spot.testbed.checkers.account import Account, Published, account_of
 from spot.testbed.checkers.deliveries import deliveries, excuses
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
 from spot.testbed.checkers.outages import is_covered
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["remote_once"]
 

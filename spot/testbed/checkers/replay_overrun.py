@@ -7,7 +7,8 @@ from itertools import groupby
 from spot.testbed.checkers.account import Arrival, Published, account_of
 from spot.testbed.checkers.deliveries import deliveries
 from spot.testbed.checkers.finding import Wrongs, counted, judged, not_exercised
-from spot.testbed.evidence import Evidence, Finding
+from spot.testbed.evidence import Evidence
+from spot.testbed.verdict import Finding
 
 __all__ = ["replay_overrun"]
 

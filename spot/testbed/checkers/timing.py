@@ -1,4 +1,4 @@
-"""The figures of faults: seconds until they were told, until all was back, and missed messages."""
+"""The figures of faults: seconds to detect, seconds to recover, and missed messages."""
 
 from __future__ import annotations
 

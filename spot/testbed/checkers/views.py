@@ -39,6 +39,6 @@ def views_of(account: Account, span: IncarnationSpan) -> list[SeenView]:
 
 
 def view_at(account: Account, span: IncarnationSpan, at: float) -> SeenView | None:
-    """The view that an incarnation had at a time. None: it had recorded none yet."""
+    """The view that an incarnation had at a time. None if it had recorded no view yet."""
     earlier = [view for view in views_of(account, span) if view.at <= at]
     return earlier[-1] if earlier else None

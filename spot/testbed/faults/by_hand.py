@@ -1,8 +1,8 @@
 """Faults made by hand, one command at a time. Active ones are recorded in the run's directory.
 
-``spot fault list`` and ``spot heal`` read them there in another process. A fault that needs a
-running process (such as flap, or one with ``--for``) has that process as its keeper. The keeper
-heals the fault when it is told to end.
+``spot fault list`` and ``spot heal`` read them there in another process. If a fault needs a running
+process (such as flap, or any with ``--for``), that process is its keeper. The keeper heals the
+fault when it is told to end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""All faults by name, and the parser of their texts."""
+"""All faults by name, and the parser of their texts.
+
+A new fault is a file here that defines a ``Fault`` (fault.py), an import, and an entry of
+``FAULTS`` below. A fault that cuts links stands in ``_CUTTING`` of overlap.py as well, and a fault
+for users of the testbed in ``__init__.py``. CONTRIBUTING.md has the steps.
+"""
 
 from __future__ import annotations
 

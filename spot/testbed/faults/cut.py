@@ -1,4 +1,9 @@
-"""cut: the link's connection ends at once, and new ones are refused."""
+"""cut: the link's connection ends at once, and new ones are refused.
+
+``CutEdges`` (on_edges.py) closes the proxy's edge of the pair. It is proved by two observations
+(edge_proofs.py): the node that dials does so through the edge, and a connection of the testbed's
+own to the edge is refused. After the heal, such a connection must get through.
+"""
 
 from __future__ import annotations
 

@@ -129,7 +129,8 @@ def accepts(link: ProxiedLink) -> Proof:
 
 
 def passes_again(cluster: Cluster, link: ProxiedLink) -> Proof:
-    """Proves that a canary passes within 5 s. If another fault prevents that: the edge accepts."""
+    """Proves that a canary passes within 5 s. If another fault prevents that, an edge that accepts
+    is proof enough."""
     deadline = time.monotonic() + AGAIN_TIMEOUT_S
     while not (proof := passes(link)).shown:
         # Another fault may still act on the node or the edge, and that one must stay.
@@ -143,7 +144,8 @@ def passes_again(cluster: Cluster, link: ProxiedLink) -> Proof:
 
 
 def summed(wanted: str, proofs: Sequence[Proof]) -> tuple[Proof, ...]:
-    """The proofs unchanged if they are few. Many become one proof, which names what is missing."""
+    """The proofs unchanged if they are few. Joins many proofs to one, which names what is
+    missing."""
     if len(proofs) <= PROOFS_EACH_MAX:
         return tuple(proofs)
     lacking = [proof for proof in proofs if not proof.shown]

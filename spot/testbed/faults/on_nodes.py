@@ -60,9 +60,9 @@ def down(topology: Topology, node: str, notice: Notice) -> Effect:
 
 
 def require_running(cluster: Cluster, node: str, fault: Fault) -> None:
-    """Raises ClusterError when the node does not run, or by fits and starts only.
+    """Raises ClusterError if the node does not run, or is starved.
 
-    The fault would do nothing, or what it does would be undone at once.
+    Then the fault would do nothing, or the starving would undo it at once.
     """
     if is_starved(cluster, node):
         raise ClusterError(f"'{fault}' needs {node} running, and it is starved: heal that first")

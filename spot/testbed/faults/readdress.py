@@ -1,8 +1,8 @@
 """readdress: a node that crashed comes back at another address.
 
 A container gets another address on its own network, and keeps its name, which peers resolve at each
-dial. A process comes back on another port. As it has no name, its proxies are given the new port,
-which does the work of a name server.
+dial. A process comes back on another port. A process has no name to resolve, so its proxies are
+given the new port instead.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class _StopAndGo(_Starving):
 
     def apply(self) -> None:
         if not self._mark.take():
-            raise ClusterError(f"{self._node} is starved since a moment ago: heal that first")
+            raise ClusterError(f"{self._node} is starved already: heal that first")
         self._thread.start()
 
     def prove(self) -> Proofs:

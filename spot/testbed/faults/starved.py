@@ -1,4 +1,4 @@
-"""Whether a node is starved: by whichever process, and on either backend."""
+"""Whether a node is starved, by any process and on either backend."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ POLL_S = 0.01
 
 
 class StarvedMark:
-    """A lock of a run's directory, held while a process of this machine stops and continues a node.
+    """A lock in a run's directory. A process holds it while it stops and continues a node.
 
-    It goes with the process that holds it, however that ends. Raises OSError when the run is gone.
+    The lock ends with the process that holds it. Raises OSError when the run is gone.
     """
 
     def __init__(self, cluster: Cluster, node: str) -> None:
@@ -29,14 +29,14 @@ class StarvedMark:
         self._fd: int | None = None
 
     def take(self) -> bool:
-        """Holds the lock. False: somebody else does."""
+        """Takes the lock. False: another process holds it."""
         deadline = time.monotonic() + LOOK_MAX_S
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                # A process that merely looks holds it for a moment.
+                # A process that only looks holds it for a moment.
                 if time.monotonic() < deadline:
                     time.sleep(POLL_S)
                     continue
@@ -46,7 +46,7 @@ class StarvedMark:
             return True
 
     def is_taken(self) -> bool:
-        """Whether somebody holds the lock."""
+        """Whether any process holds the lock."""
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -57,14 +57,14 @@ class StarvedMark:
         return False
 
     def release(self) -> None:
-        """Lets it go. Does nothing when it is not held."""
+        """Releases the lock, if this object holds it."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
 
 def is_starved(cluster: Cluster, node: str) -> bool:
-    """Whether a fault has left the node a small share of a processor."""
+    """Whether a fault leaves the node only a small share of a processor."""
     if cluster.run.backend == "docker":
         return cluster.cpu_share(node) is not None
     with suppress(FileNotFoundError):  # the run is gone

@@ -1,4 +1,4 @@
-"""truncate: every connection ends after so many bytes, even in the middle of a frame."""
+"""truncate: every connection ends after a number of bytes, even in the middle of a frame."""
 
 from __future__ import annotations
 

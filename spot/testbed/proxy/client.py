@@ -275,12 +275,12 @@ class Toxiproxy(toxiproxy.Toxiproxy):  # type: ignore[misc]
         return proxy.destroy()
 
     def destroy_all(self) -> None:
-        """Deletes every proxy of the server, whoever made it."""
+        """Deletes every proxy of the server, whichever process made it."""
         for proxy in self.proxies().values():
             proxy.destroy()
 
     def reset(self) -> bool:
-        """Enables every proxy of the server and removes every toxic, whoever made them."""
+        """Enables every proxy of the server and removes every toxic, of all processes."""
         return bool(self._api.post("/reset"))
 
     def _proxy(self, values: Mapping[str, Any]) -> Proxy:

@@ -107,10 +107,10 @@ def open_server(
 ) -> ProxyServer:
     """Finds or starts a server, and returns it once it answers.
 
-    ``log``: file for the output of a server that is started. ``kind``: None: that of
-    ``choose_server``. ``variables``: more environment variables of the process, by which sweeping
-    finds it. ``ports``: reserves the port of the API until it is released; None: only until the
-    server has it.
+    ``log``: file for the output of a server that is started. ``kind``: the kind of server. None: as
+    ``choose_server`` chooses. ``variables``: more environment variables of the process, by which
+    sweeping finds it. ``ports``: reserves the port of the API until it is released; None: only
+    until the server has it.
 
     Raises ProxyUnreachable if the server at TOXIPROXY_URL doesn't answer, ProxyNotStarted,
     PortInUse.

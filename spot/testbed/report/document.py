@@ -8,8 +8,8 @@ from types import UnionType
 from typing import Any, TypedDict
 
 from spot.testbed.errors import ClusterError
-from spot.testbed.evidence import Finding, Verdict
 from spot.testbed.results import FaultResult, Result
+from spot.testbed.verdict import Finding, Verdict
 
 __all__ = [
     "REPORT_VERSION",

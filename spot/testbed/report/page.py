@@ -53,7 +53,7 @@ def as_page(result: Result, report: Report) -> str:
 
 
 def render(template: str, pictures: Mapping[str, Picture], **words: Any) -> str:
-    """A whole page: a template filled with ``words``; ``pictures`` by the id of their element."""
+    """A whole page: a template filled with ``words``. ``pictures`` has ids of elements as keys."""
     import jinja2  # slow to import, and only pages need it
 
     environment = jinja2.Environment(

@@ -66,7 +66,7 @@ class Loss:
     host: str
     missed: int
     unknown: int
-    """How often it was told that the number of missed messages is unknown."""
+    """How often a message said that the number of missed messages is unknown."""
 
 
 @dataclass(frozen=True)
@@ -283,7 +283,8 @@ def _bin_width(evidence: Evidence, length_s: float) -> float:
 def _link_spans(
     evidence: Evidence, tally: _Tally, length: float
 ) -> tuple[tuple[Span, ...], int, int]:
-    """The spans of links with a row, and how many calm and disturbed links have none."""
+    """The spans of the links that get a row, and the numbers of calm and disturbed links without a
+    row."""
     pairs = {(min(pair), max(pair)) for pair in [*evidence.topology.links, *tally.sights]}
     for name, peer in list(tally.sights):
         _add_deaths(evidence, tally, name, peer)
@@ -316,7 +317,7 @@ def _add_deaths(evidence: Evidence, tally: _Tally, name: str, peer: str) -> None
 
 
 def _pair_spans(pair: tuple[str, str], tally: _Tally, length: float, over: float) -> list[Span]:
-    """States of one link from 0 to ``length``; from ``over`` on nodes were told to leave."""
+    """States of one link from 0 to ``length``. At ``over`` the nodes were told to leave."""
     one, other = pair
     changes = [(at, one, up, why) for at, up, why in tally.sights.get((one, other), ())]
     changes += [(at, other, up, why) for at, up, why in tally.sights.get((other, one), ())]

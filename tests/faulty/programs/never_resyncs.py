@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from spot.core.link import Link
-from spot.core.membership.announcer import Announcer
+from spot.core.membership.own_announcements import OwnAnnouncements
 from tests.faulty.programs.faulty import play
 
 _known: set[str] = set()
-_tell_interest = Announcer.tell_interest
+_tell_interest = OwnAnnouncements.tell_interest
 
 
-def tell_interest(announcer: Announcer, link: Link) -> None:
+def tell_interest(announcer: OwnAnnouncements, link: Link) -> None:
     """Tells a peer what this node subscribes to, and only the first time."""
     if link.node not in _known:
         _known.add(link.node)
@@ -18,5 +18,5 @@ def tell_interest(announcer: Announcer, link: Link) -> None:
 
 
 if __name__ == "__main__":
-    Announcer.tell_interest = tell_interest  # type: ignore[assignment, method-assign]
+    OwnAnnouncements.tell_interest = tell_interest  # type: ignore[assignment, method-assign]
     play()

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from spot.core.topics.patterns import Pattern
 from spot.testbed.checkers import CHECKERS
 from spot.testbed.checkers.account import Account, account_of, matches
-from spot.testbed.evidence import Evidence, Phases, Verdict
+from spot.testbed.evidence import Evidence, Phases
 from spot.testbed.journal import IncarnationRecords, Journal, Record
 from spot.testbed.topology import NodeSpec, Topology, build_topology
+from spot.testbed.verdict import Verdict
 from tests.testbed.checkers.made import BOUNDS, MadeRun, Planned
 
 WALL = 1_718_000_000.0

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spot.testbed.checkers import CHECKERS, check_all, fault_results
-from spot.testbed.evidence import Verdict
 from spot.testbed.topology import Topology, build_topology
+from spot.testbed.verdict import Verdict
 from tests.testbed.checkers.made import MadeRun, Planned
 
 LINKED = ("cut", "blackhole", "flap", "latency")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from spot.testbed.checkers import check_all, check_expectations
-from spot.testbed.evidence import Finding, Verdict
 from spot.testbed.expectation import Expectation
 from spot.testbed.journal import Record
+from spot.testbed.verdict import Finding, Verdict
 from tests.testbed.checkers.made import MadeRun, Planned
 
 CUT = Planned("cut", ("a", "b"), 4, 3)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from spot.testbed.checkers import CHECKERS
-from spot.testbed.evidence import Effect, Evidence, FaultWindow, Phases, Proof, Verdict
+from spot.testbed.evidence import Effect, Evidence, FaultWindow, Phases, Proof
 from spot.testbed.journal import IncarnationRecords, Journal, Record
 from spot.testbed.topology import NodeSpec, Topology
+from spot.testbed.verdict import Verdict
 from tests.testbed.checkers.made import BOUNDS
 
 WALL = 1_718_000_000.0
@@ -47,7 +48,7 @@ def incarnation(
 def recv(at: float, seq: int, counter: int, host: str = "a", **more: Any) -> Record:
     epoch = int((WALL + CREATED) * 1e9)
     fields = {"topic": "t", "node": host, "seq": seq, "missed": 0, "epoch": epoch}
-    return rec(at, "recv", **fields, counter=counter, **more)
+    return rec(at, "recv", **{**fields, "counter": counter, **more})
 
 
 def up(at: float, *peers: str) -> list[Record]:
@@ -196,6 +197,59 @@ def test_backup_takes_over_and_is_kept(more: list[Record], verdict: str, said: s
     """Failover that comes late, or flaps back, is what users build by hand today."""
     found, details = judge("failover", [CRASH], **routed(*more))
     assert (found.value, said in details) == (verdict, True), details
+
+
+def taken_over(
+    *more: Record, missed: int | None, reason: str = "closed"
+) -> dict[str, list[IncarnationRecords]]:
+    """The same, and c receives a message of a, and then one of b that says what was missed."""
+    received = [recv(18, 7, 7), recv(21, 1, 1, "b", missed=missed)]
+    incarnations = routed(*more, *received)
+    for node, at, counter in (("a", 18, 7), ("b", 20.9, 1)):
+        first, *records = incarnations[node][0].records
+        sent = rec(at - 0.1, "publish", topic="t", counter=counter)
+        incarnations[node] = [IncarnationRecords((first, sent, *records))]
+    (c,) = incarnations["c"]
+    records = [
+        rec(one.at, one.kind, **{**one.fields, "reason": reason})
+        if one.kind == "link_down"
+        else one
+        for one in c.records
+    ]
+    return {**incarnations, "c": [IncarnationRecords(tuple(records))]}
+
+
+def turned(host: str) -> list[Record]:
+    return [rec(20.03, "route", node=host, topics=["t"])]
+
+
+@pytest.mark.parametrize(
+    ("reason", "missed", "more", "verdict", "said"),
+    [
+        ("closed", None, turned("b"), "pass", ""),
+        ("closed", 0, turned("b"), "fail", "nobody can know"),
+        ("closed", 3, turned("b"), "fail", "nobody can know"),
+        ("left", 0, turned("b"), "pass", ""),
+        ("closed", 0, [rec(19, "route", node="b", topics=["t"])], "pass", ""),
+    ],
+    ids=["none", "false-zero", "made-up", "goodbye", "routed-before"],
+)
+def test_message_of_the_next_host_says_that_nobody_knows(
+    reason: str, missed: int | None, more: list[Record], verdict: str, said: str
+) -> None:
+    """What the lost host had accepted and not sent is lost: a 0 would hide that."""
+    incarnations = taken_over(*more, missed=missed, reason=reason)
+    found, details = judge("no-silent-gap", [CRASH], **incarnations)
+    assert (found.value, said in details) == (verdict, True), details
+
+
+def test_next_host_knows_what_was_missed_if_nobody_was_lost() -> None:
+    """None alarms the user: without a loss it is wrong."""
+    incarnations = taken_over(*turned("b"), missed=None)
+    sent = rec(17.9, "publish", topic="t", counter=7)
+    incarnations["a"] = [incarnation("a", 10, [*up(10.2, "b", "c"), sent])]
+    found, details = judge("no-silent-gap", [], **incarnations)
+    assert (found.value, "was lost in between" in details) == ("fail", True), details
 
 
 def view(at: float, version: int, **conflicts: list[str]) -> Record:

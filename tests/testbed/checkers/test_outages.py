@@ -11,9 +11,10 @@ from spot.testbed.checkers import CHECKERS
 from spot.testbed.checkers.account import account_of
 from spot.testbed.checkers.deliveries import deliveries, excuses
 from spot.testbed.checkers.outages import BUSY_S, breaks, due_notices
-from spot.testbed.evidence import Effect, Evidence, Finding, Verdict
+from spot.testbed.evidence import Effect, Evidence
 from spot.testbed.journal import Record
 from spot.testbed.topology import Topology, build_topology
+from spot.testbed.verdict import Finding, Verdict
 from tests.testbed.checkers.made import BOUNDS, READY, MadeRun, Planned
 
 CUT = Planned("cut", ("a", "b"), 4, 3)

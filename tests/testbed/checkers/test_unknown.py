@@ -9,9 +9,10 @@ import pytest
 
 import spot
 from spot.testbed.checkers import CHECKERS, UnknownGuarantee, check_all, fault_results, unproved
-from spot.testbed.evidence import Evidence, Phases, Proof, Verdict
+from spot.testbed.evidence import Evidence, Phases, Proof
 from spot.testbed.journal import Journal
 from spot.testbed.topology import build_topology
+from spot.testbed.verdict import Verdict
 from tests.testbed.checkers.made import BOUNDS, READY, STARTED, MadeRun, Planned
 
 OF_MESSAGES = ("no-duplicate", "no-invention", "order", "no-silent-gap")

@@ -11,9 +11,10 @@ from spot.testbed.checkers.account import account_of
 from spot.testbed.checkers.backoff import waits
 from spot.testbed.checkers.both_halves_serve import sides
 from spot.testbed.checkers.reconnect import recoveries
-from spot.testbed.evidence import Effect, Verdict
+from spot.testbed.evidence import Effect
 from spot.testbed.journal import Record
 from spot.testbed.topology import build_topology
+from spot.testbed.verdict import Verdict
 from tests.testbed.checkers.made import READY, MadeIncarnation, MadeRun, Planned
 
 CUT = Planned("cut", ("a", "b"), 4, 3)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from spot.testbed.checkers import CHECKERS
-from spot.testbed.evidence import Finding, Verdict
 from spot.testbed.journal import Record
+from spot.testbed.verdict import Finding, Verdict
 from tests.testbed.checkers.made import READY, MadeRun, Planned
 
 CUT = Planned("cut", ("a", "b"), 4, 3)
@@ -137,6 +137,13 @@ def claim_to_know(run: MadeRun) -> None:
     found = run.find_all("a", "recv", topic="b:data")
     record = next(one for one in found if one.fields["missed"] is None)
     run.replace("a", record, changed(record, missed=5_000))
+
+
+def claim_that_nothing_was_lost(run: MadeRun) -> None:
+    """A false zero: what the killed host had accepted and not sent is lost."""
+    found = run.find_all("a", "recv", topic="b:data")
+    record = next(one for one in found if one.fields["missed"] is None)
+    run.replace("a", record, changed(record, missed=0))
 
 
 def hide_the_loss(run: MadeRun) -> None:
@@ -462,10 +469,11 @@ def test_what_raised_and_arrives_fails_accepted_or_raised() -> None:
     assert "no-invention" not in failed(run)
 
 
-def test_known_number_after_a_crash_is_held_to_what_was_published() -> None:
-    """With a host that was killed, a number is a guess; a wrong one is a silent gap."""
+@pytest.mark.parametrize("claim", [claim_to_know, claim_that_nothing_was_lost])
+def test_number_after_a_crash_is_a_silent_gap(claim: Callable[[MadeRun], None]) -> None:
+    """With a host that was killed, every number is a guess, be it 0."""
     run = MadeRun([Planned("crash", ("b",), 4, 3)], rate=50)
-    claim_to_know(run)
+    claim(run)
 
     assert failed(run) == {"no-silent-gap"}
 

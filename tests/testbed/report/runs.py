@@ -7,19 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spot.testbed.evidence import (
-    Bounds,
-    Effect,
-    Evidence,
-    FaultWindow,
-    Finding,
-    Phases,
-    Proof,
-    Verdict,
-)
+from spot.testbed.evidence import Bounds, Effect, Evidence, FaultWindow, Phases, Proof
 from spot.testbed.journal import IncarnationRecords, Journal, Record
 from spot.testbed.results import FaultResult, Result
 from spot.testbed.topology import NodeSpec, Topology, build_topology
+from spot.testbed.verdict import Finding, Verdict
 
 ZERO = 1_000.0
 """When runs begin, in seconds of CLOCK_MONOTONIC."""

@@ -1,10 +1,10 @@
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from spot.testbed.evidence import Verdict
 from spot.testbed.report import as_report
 from spot.testbed.report.junit import as_junit
 from spot.testbed.results import Result
+from spot.testbed.verdict import Verdict
 from tests.testbed.report import runs
 
 

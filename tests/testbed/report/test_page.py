@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import vl_convert
 
-from spot.testbed.evidence import Finding, Verdict
 from spot.testbed.report import as_report, write_report
 from spot.testbed.report.charts import Picture, distribution_picture, timeline_picture
 from spot.testbed.report.page import TEMPLATES
 from spot.testbed.report.timeline import draw_timeline
 from spot.testbed.results import Result
 from spot.testbed.topology import build_topology
+from spot.testbed.verdict import Finding, Verdict
 from tests.testbed.report import runs
 
 PAGE_BYTES_MAX = 600_000

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from spot.testbed.evidence import Verdict
 from spot.testbed.report import Report, as_report, write_report, write_summary
 from spot.testbed.report.summary import times_by_fault
+from spot.testbed.verdict import Verdict
 from tests.testbed.report import runs
 
 

@@ -8,8 +8,8 @@ from click.testing import CliRunner, Result
 
 from spot.cli.scenario import command
 from spot.cli.scenario_batch import Outcome
-from spot.testbed.evidence import Verdict
 from spot.testbed.scenario import Scenario
+from spot.testbed.verdict import Verdict
 
 
 def call(*arguments: str) -> Result:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from spot.testbed import Run
-from spot.testbed.evidence import Proof, Verdict
+from spot.testbed.cleanup import sweep
+from spot.testbed.evidence import Proof
 from spot.testbed.faults import Cut
 from spot.testbed.faults.on_edges import CutEdges
 from spot.testbed.process_id import marked_processes
@@ -18,7 +19,7 @@ from spot.testbed.results import Result
 from spot.testbed.scenario import Scenario
 from spot.testbed.scenario_file import parse_scenario
 from spot.testbed.scenario_run import run_scenario
-from spot.testbed.sweep import sweep
+from spot.testbed.verdict import Verdict
 
 ROOT = Path(__file__).parents[3]
 

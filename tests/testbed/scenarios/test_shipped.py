@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from spot.testbed.checkers import CHECKERS
-from spot.testbed.evidence import Verdict
 from spot.testbed.random_scenario import random_scenario
 from spot.testbed.scenario_file import parse_scenario, read_scenario, shipped
+from spot.testbed.verdict import Verdict
 
 ROOT = Path(__file__).parents[3]
 GUIDE = {

@@ -220,7 +220,7 @@ def _proxy_specs(given: Any) -> list[ProxySpec]:
 
 
 def _attributes(given: Fields, toxic: Toxic) -> Toxic:
-    """The toxic with what ``attributes`` says; what it doesn't name stays."""
+    """The toxic with the values of ``attributes``. Values that these don't name stay."""
     inner = given.inner("attributes", f"toxics.{toxic.go_name}", toxic.go_name)
     changes = {
         field.name: inner.integer(field.name, getattr(toxic, field.name), toxic.go_integer)

@@ -25,8 +25,8 @@ def parse_body(body: bytes) -> Any:
 class Fields:
     """The fields of one JSON object. Every call raises BadBody for a value of the wrong kind.
 
-    ``type_name`` and ``struct_name`` are what Go calls that into which it is read, as messages
-    name it: ``toxiproxy.Proxy`` and ``Proxy``.
+    ``type_name`` and ``struct_name`` are Go's names for the type of the object, for messages, such
+    as ``toxiproxy.Proxy`` and ``Proxy``.
     """
 
     def __init__(self, value: Any, type_name: str, struct_name: str) -> None:

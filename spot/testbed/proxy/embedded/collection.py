@@ -9,7 +9,7 @@ __all__ = ["Proxies", "ProxySpec"]
 
 
 class ProxySpec:
-    """A proxy as ``populate`` and ``create`` are asked for it."""
+    """The proxy that a call of ``populate`` or ``create`` asks for."""
 
     def __init__(self, name: str, listen: str, upstream: str, enabled: bool) -> None:
         self.name = name

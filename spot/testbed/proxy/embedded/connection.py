@@ -67,7 +67,7 @@ class End(asyncio.BufferedProtocol):
         self._connection.on_made(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to read to."""
+        """The buffer to read into."""
         view = self._buffer.view
         return view[:CHUNK_BYTES] if self.outgoing.has_toxics else view
 

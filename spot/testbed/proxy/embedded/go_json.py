@@ -40,7 +40,7 @@ def parse_json(text: str) -> Any:
 
 
 class _Reader:
-    """Where we are in a text. Each method reads one thing, and names what it was about."""
+    """A place in a text. Each method reads one thing, and names what it was about."""
 
     def __init__(self, text: str) -> None:
         self._text = text

@@ -21,7 +21,7 @@ BODY_BYTES_MAX = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked."""
+    """A request."""
 
     method: str
     target: str
@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What is answered. Without a body, no content type is sent."""
+    """A response. Without a body, no content type is sent."""
 
     status: int
     body: bytes = b""

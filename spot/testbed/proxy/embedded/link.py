@@ -29,7 +29,8 @@ class LinkTarget(Sink, Protocol):
 
 
 class ToxicLink:
-    """Bytes from ``source`` to ``target``. Without toxics they are sent from where they were read.
+    """Bytes from ``source`` to ``target``. Without toxics they are sent from the buffer that they
+    were read into.
 
     ``toxics``: those that are there when it starts. Its calls are made in the event loop.
     """

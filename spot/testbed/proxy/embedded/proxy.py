@@ -69,7 +69,7 @@ class EmbeddedProxy:
                 await connection.closed.wait()
 
     async def differs(self, listen: str, upstream: str) -> bool:
-        """Whether these are other addresses than those it has. Raises ListenError."""
+        """Whether these addresses differ from the proxy's own. Raises ListenError."""
         return self.listen != await resolve_address(listen) or self.upstream != upstream
 
     async def update(self, listen: str, upstream: str, enabled: bool) -> None:
@@ -93,7 +93,8 @@ class EmbeddedProxy:
             connection.links[placed.direction].add(placed)
 
     def toxic_changed(self, placed: PlacedToxic) -> None:
-        """Its attributes or toxicity are others now: living connections go on with them."""
+        """The attributes or toxicity of a toxic have changed. Open connections take the new
+        values."""
         for connection in self._living():
             connection.links[placed.direction].update(placed)
 

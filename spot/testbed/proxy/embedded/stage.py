@@ -66,7 +66,7 @@ class Sink(Protocol):
         """Nothing more will come."""
 
     async def room(self) -> None:
-        """Returns when more is welcome."""
+        """Returns when there is room for more bytes."""
 
 
 class Stage:

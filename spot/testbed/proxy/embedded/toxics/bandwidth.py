@@ -11,7 +11,7 @@ from spot.testbed.proxy.embedded.toxics.base import Toxic, ToxicQueue, until
 __all__ = ["BandwidthToxic"]
 
 PIECE_MS = 100
-"""Bytes leave in pieces that take at most so long, so that a slow line still moves."""
+"""The longest time in ms for one piece of bytes, so that bytes leave steadily on a slow line."""
 
 
 @dataclass(frozen=True)

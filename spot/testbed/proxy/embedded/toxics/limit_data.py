@@ -12,7 +12,7 @@ __all__ = ["LimitDataToxic"]
 
 @dataclass(frozen=True)
 class LimitDataToxic(Toxic):
-    """Closes after ``bytes`` bytes of each connection, counted since the toxic is there."""
+    """Closes after ``bytes`` bytes of each connection, counted from when the toxic was added."""
 
     go_name: ClassVar[str] = "LimitDataToxic"
 

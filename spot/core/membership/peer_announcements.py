@@ -1,4 +1,4 @@
-"""What peers tell: the topics that they host, and the nodes behind those that are relays."""
+"""What peers announce: the topics that they host, and the nodes behind peers that are relays."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from spot.core.relay.relay import Relay
 from spot.core.relay.reroute import Reroute
 from spot.core.topics.announced import Announced, Path, RemoteTopic
 from spot.core.topics.interest import Subscriptions
-from spot.core.topics.listening import Listening
 from spot.core.topics.paths import Paths
 from spot.core.topics.registry import Registry
+from spot.core.topics.topic_sources import Listening
 from spot.core.wire import codec
 from spot.core.wire.codec import NodeEntry, ProtocolError, TopicEntry
 from spot.core.wire.greeting import Incarnation
@@ -23,10 +23,10 @@ from spot.message import Event
 from spot.names import check_topic
 
 NODES_MAX = 4096
-"""Nodes that one peer may offer. Others are ignored, and so are their topics."""
+"""Nodes that one peer may offer. Further nodes are ignored, and so are their topics."""
 
 
-class Announcements:
+class PeerAnnouncements:
     """Takes note of the topics and nodes that peers announce."""
 
     def __init__(
@@ -121,7 +121,7 @@ class Announcements:
         self._lost_hosts.back(node, names, now)
 
     def _forget_stale(self, path: Path, names: set[str], now: float) -> None:
-        """Topics of former paths that the node does not announce any more."""
+        """Forgets topics of former paths that the node no longer announces."""
         registry = self._registry
         node = path.node
         stale = [
@@ -154,6 +154,8 @@ class Announcements:
             self._receiver.on_final(topic, head)
             topic.path.ended.add(topic.name)
             self._relay.end_topic(topic, head)
+        elif self._listening.is_listened(topic) and self._subscriptions.wants(topic.name):
+            self._lost_hosts.note_broken_off((topic,))
         registry.end_announcement(topic)
         if was and self._listening.is_active(topic):
             registry.withdraw(*key)
@@ -172,7 +174,7 @@ class Announcements:
         relays = entry.path
         me = self._context.node
         if relays[0] != link.node:
-            raise ProtocolError(f"node {node} is offered by a way that begins at {relays[0]}")
+            raise ProtocolError(f"node {node} is offered on a path that begins at {relays[0]}")
         if node == me or me in relays or len(announced.paths) > NODES_MAX:
             self._ignore_node(announced, node, now)
             return
@@ -199,19 +201,20 @@ class Announcements:
             self._complete(announced, path, now)
 
     def _ignore_node(self, announced: Announced, node: str, now: float) -> None:
-        """The path leads through this node itself, or there are more nodes than anybody needs."""
+        """The path leads through this node itself, or the peer offers too many nodes: it is
+        ignored."""
         announced.loops.add(node)
         if node in announced.paths:
             topics = announced.topics.values()
             numbers = [topic.topic_id for topic in topics if topic.node == node]
             self.on_node_gone(announced, node, "circle", {}, now)
-            # For the peer the offer goes on.
+            # For the peer the offer remains.
             announced.ignored.update(dict.fromkeys(numbers, node))
 
     def on_node_gone(
         self, announced: Announced, node: str, reason: str, heads: dict[int, int], now: float
     ) -> None:
-        """A relay can't reach a node any more."""
+        """A relay can no longer reach a node."""
         announced.ignored = {
             number: host for number, host in announced.ignored.items() if host != node
         }
@@ -229,6 +232,7 @@ class Announcements:
             del announced.topics[topic.topic_id]
             announced.awaiting.discard(topic)
             self._registry.end_announcement(topic)
+        self._lost_hosts.note_broken_off(listened)
         if reason != GONE_LEFT:
             self._receiver.forget_ends(node, path.ended)
         self._reroute.end_path(announced, path)
@@ -250,7 +254,7 @@ class Announcements:
         announced.paths[announced.link.node].ended.clear()
 
     def note_final(self, topic: RemoteTopic, heads: dict[int, int]) -> None:
-        """The host of a topic leaves. ``heads`` may have its last sequence, by number."""
+        """The host of a topic leaves. ``heads`` may have the topic's last sequence, by number."""
         head = heads.get(topic.topic_id)
         if head is not None:
             self._receiver.on_final(topic, head)

@@ -1,7 +1,7 @@
 """What a relay offers its peers: the nodes that it reaches, and their topics.
 
-All that concerns a node goes by one path: the node is offered by that path, its topics are taken
-from there, and what is published to it is sent on there. Peers are told when the path is another.
+Everything about a node uses one path. The node is offered by that path, its topics are taken from
+there, and publishes to it are sent on there. Peers are told when the path changes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from spot.core.wire.greeting import encode_node_gone
 
 LISTED = 1024
 ENDED_MAX = 65_536
-"""Topics that a relay knows to have been ended by their hosts. Fewer end while a publish to one of
-them is under way."""
+"""Topics that a relay knows to have been ended by their hosts. Fewer topics end while a publish to
+one of them is under way."""
 
 
 class Offers:
@@ -100,10 +100,10 @@ class Offers:
             link.data.queue_record(codec.encode_node(entry))
 
     def _withdraw(self, node: str, links: list[Link], why: str) -> None:
-        """The incarnation of a node that was offered can't be reached any more.
+        """The incarnation of a node that was offered can no longer be reached.
 
-        Its topics end with the offer, before there is an offer of another incarnation. What is
-        held here goes out before the news.
+        Its topics end with the offer, before there is an offer of another incarnation. Messages
+        that this relay holds go out before the news.
         """
         del self._relayed.best[node]
         topics = self._topics_of(node)
@@ -121,7 +121,7 @@ class Offers:
         return [topic for topic in self._relayed.topics.values() if topic.node == node]
 
     def _entry_for(self, link: Link, path: Path) -> NodeEntry | None:
-        """What a peer is offered, if it is not on that path itself."""
+        """The offer to a peer, unless the peer itself is on that path."""
         relays = path.relays
         if link.node == path.node or link.node in relays or len(relays) >= codec.RELAYS_MAX:
             return None
@@ -138,9 +138,9 @@ class Offers:
     # Their topics
 
     def renew_topic(self, name: str, node: str) -> None:
-        """A topic is passed on from the path that its host is offered by.
+        """Passes a topic on from the path by which its host is offered.
 
-        So no circle of relays can keep alive what has ended.
+        So a circle of relays can't keep alive a topic that has ended.
         """
         topic = self._relayed.topics.get((name, node))
         best = self._relayed.best.get(node)
@@ -173,9 +173,9 @@ class Offers:
                 self._context.effects.touched[link] = None
 
     def end_topic(self, topic: RelayedTopic, head: int | None) -> None:
-        """A topic is passed on no longer. ``head`` is its last sequence, None if nobody knows.
+        """A topic is no longer passed on. ``head`` is its last sequence, None if it is unknown.
 
-        What is held here goes out before the news.
+        Messages that this relay holds go out before the news.
         """
         self._streams.send_rest(topic)
         stream = topic.stream

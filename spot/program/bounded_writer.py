@@ -1,8 +1,8 @@
 """Writes to a file descriptor that may take nothing, and makes nobody wait for it.
 
-A write to a pipe that nobody reads, to a terminal that was stopped, or to a file system that hangs
-blocks for as long as that lasts, and can't be called off. So a thread of its own writes, from a
-bounded buffer, and a program that ends waits for that thread only so long.
+A write blocks as long as a pipe is not read, a terminal is stopped, or a file system hangs, and
+it can't be cancelled. So a thread of its own writes, from a bounded buffer, and a program that ends
+waits for that thread only so long.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-__all__ = ["Outlet"]
+__all__ = ["BoundedWriter"]
 
 CHUNK_BYTES_MAX = 64 * 1024
-"""What one write is given, as a write to a pipe says how far it came only when it is done: as much
-as an empty pipe holds."""
+"""The most bytes of one write: as much as an empty pipe holds. A write to a pipe says how far it
+came only when it is done."""
 RETRY_MS = 100
-"""How often a descriptor that somebody made non-blocking is looked at while it is full."""
+"""Milliseconds between two attempts to write to a full descriptor that is non-blocking."""
 
 
-class Outlet:
+class BoundedWriter:
     """A bounded buffer of lines before ``fd``, and the thread that empties it.
 
     ``bytes_max``: how much waits at most; what does not fit is refused. ``encoding``: of the bytes
@@ -39,11 +39,11 @@ class Outlet:
         self._size = 0
         self._closed = False
         self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._write_all, name="spot-outlet", daemon=True)
+        self._thread = threading.Thread(target=self._write_all, name="spot-writer", daemon=True)
         self._thread.start()
 
     def put(self, lines: Sequence[str]) -> int:
-        """Takes lines to be written as they are; returns how many there was room for.
+        """Takes lines to be written as they are. Returns how many of them there was room for.
 
         Raises OSError when an earlier write has failed.
         """
@@ -55,17 +55,17 @@ class Outlet:
         return len(lines)
 
     def close(self, timeout: float) -> int:
-        """Waits up to ``timeout`` seconds until all is written; returns how many lines were not.
+        """Waits up to ``timeout`` seconds until all is written. Returns how many lines were not.
 
-        Those of a write that is still under way count, though part of them may be written. Raises
-        OSError when a write has failed.
+        Lines of a write in progress count, though part of them may be written. Raises OSError when
+        a write has failed.
         """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
             self._wait(timeout)
             left = sum(bytes(block).count(b"\n") for block in self._blocks)
-            # What is not written by now never is.
+            # Lines that are not written by now never will be.
             self._blocks.clear()
             error = self._error
         if not left:
@@ -76,7 +76,8 @@ class Outlet:
         return left
 
     def drain(self, timeout: float) -> bool:
-        """Whether all is written within so many seconds. Raises OSError when a write has failed."""
+        """Whether all is written within ``timeout`` seconds. Raises OSError if a write has
+        failed."""
         with self._changed:
             self._wait(timeout)
             if self._error is not None:
@@ -126,7 +127,7 @@ class Outlet:
         try:
             return os.write(self._fd, block[:CHUNK_BYTES_MAX])
         except BlockingIOError:
-            # Whoever shares the pipe with us has made it non-blocking.
+            # Another program that shares the pipe has made it non-blocking.
             poll = select.poll()
             poll.register(self._fd, select.POLLOUT)
             poll.poll(RETRY_MS)

@@ -1,8 +1,8 @@
-"""Following topics of nodes behind relays: what this node asks relays for.
+"""Following topics of nodes behind relays: the requests of this node to relays.
 
 A node that wants a topic that is announced through a relay *follows* it there, by its number and
-from a position. A relay follows at its own source what a peer follows at the relay, and nothing
-else.
+from a position. A relay follows at its own source the topics that its peers follow at the relay,
+and no others.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from spot.core.link import Link
 from spot.core.relay.state import RelayState, Wish
 from spot.core.topics.announced import Announced, RemoteTopic
 from spot.core.topics.interest import Subscriptions
-from spot.core.topics.listening import Listening
 from spot.core.topics.registry import Registry
+from spot.core.topics.topic_sources import Listening
 from spot.core.wire import codec
 
 
 def first_wish(epoch: int, *wishes: Wish) -> Wish:
-    """The wish for which most comes of an epoch of a topic.
+    """The wish that gets the most messages of an epoch of a topic.
 
-    Nobody knows before the answer where the n newest begin. They are taken to be near the end.
+    Only the answer tells where the newest n begin. They are assumed to be near the end.
     """
 
     def begin(wish: Wish) -> tuple[int, int]:
@@ -54,7 +54,7 @@ class Follow:
         self._relayed = relayed
 
     def renew(self, topic: RemoteTopic) -> None:
-        """Asks a topic's source for it, if somebody wants it now that did not, or no longer."""
+        """Follows a topic at its source if it has become wanted here, or stops following it."""
         link = topic.link
         assert link is not None
         announced = self._announced[link]
@@ -86,7 +86,7 @@ class Follow:
             effects.control(link, codec.encode_follow(codec.UNFOLLOW, topic.topic_id))
 
     def renew_all(self, name: str, node: str) -> None:
-        """The announcements of a host's topic are not what they were."""
+        """The announcements of a host's topic have changed."""
         announcements = list(self._registry.announced.get((name, node), {}).values())
         was_followed = any(topic.is_followed and topic.path.relays for topic in announcements)
         for topic in announcements:
@@ -112,7 +112,7 @@ class Follow:
             at = (position.epoch, position.last)
             record = codec.encode_follow(codec.FOLLOW, topic.topic_id, *at)
             if not topic.is_followed:
-                # INTEREST keeps it coming.
+                # The INTEREST keeps the topic coming.
                 record += codec.encode_follow(codec.UNFOLLOW, topic.topic_id)
             announced.ask(self._context.effects, record)
             topic.asked = announced.requests.sent
@@ -124,7 +124,7 @@ class Follow:
             self.renew(topic)
 
     def ask_again(self, topic: RemoteTopic, head: int) -> None:
-        """All of a followed topic up to ``head`` was sent: what has not come is asked for again."""
+        """A followed topic was sent up to ``head``. Asks again for messages that have not come."""
         relayed = self._relayed.topics.get((topic.name, topic.node))
         position = self._subscriptions.position(topic.name, topic.node)
         lasts = []

@@ -1,6 +1,11 @@
-"""What peers subscribe to here, and from which message on each of them gets a topic.
+"""Which messages a subscriber gets: what peers subscribe to here, and where their streams begin.
 
-A peer that wants a topic is *fed*: live, or from the replay buffer while it catches up.
+A peer gets a topic that this node hosts if a subscription of the peer matches the topic's name
+(interest.py), or if it asked for the topic by its number. It is *fed* from a position on: live
+(hosting.py), or from the replay buffer while it catches up (replay.py).
+
+This node's own subscriptions get its own topics by local_subscriptions.py, and the topics of other
+nodes by receive.py.
 """
 
 from __future__ import annotations
@@ -16,10 +21,10 @@ from spot.core.wire.batches import CHUNK_MSGS
 from spot.core.wire.interests import PATTERN, POSITION, InterestEntry
 
 HEADS_MAX = 2048
-"""Heads in one record, so that a peer with many topics has no long turn of it."""
+"""Heads in one record. The limit keeps a peer with many topics from a long turn for one record."""
 
 
-class Feeds:
+class SubscriberFeeds:
     """Begins and ends the streams that peers ask for."""
 
     def __init__(self, context: NodeContext, registry: Registry, replay: Replay) -> None:
@@ -51,12 +56,12 @@ class Feeds:
         for topic, epoch, last in found:
             if topic in subscriber.follows:
                 start = self.feed_again(subscriber, topic, epoch, last)
-                self._tell_begin(subscriber, topic, start)
+                self._replay.tell_place(subscriber, topic, start)
             elif topic not in subscriber.feeds:
                 start = self.begin(subscriber, topic, epoch, last)
                 if topic in subscriber.behind:
                     self._replay.tell_head(subscriber, topic, start)
-                    self._tell_begin(subscriber, topic, start)
+                    self._replay.tell_place(subscriber, topic, start)
                 else:
                     # A link without credit must not put off that the subscription is in force.
                     head = codec.encode_head(topic.topic_id, start, subscriber.requests)
@@ -79,11 +84,6 @@ class Feeds:
         assert subscriber.link is not None
         self._context.effects.control(subscriber.link, record)
 
-    def _tell_begin(self, subscriber: Subscriber, topic: HostedTopic, start: int) -> None:
-        """The HEAD waits for credit, and the link may end meanwhile: BEGIN overtakes it."""
-        record = codec.encode_begin(topic.epoch, start, subscriber.requests, topic.name)
-        self._control(subscriber, record)
-
     # FOLLOW
 
     def follow(self, subscriber: Subscriber, topic: HostedTopic, epoch: int, last: int) -> None:
@@ -95,7 +95,7 @@ class Feeds:
             self._replay.tell_head(subscriber, topic, start)
 
     def unfollow(self, subscriber: Subscriber, topic: HostedTopic) -> None:
-        """A peer that asked for a topic by its number does not want it any more."""
+        """A peer that asked for a topic by its number no longer wants it."""
         subscriber.follows.discard(topic)
         if topic in subscriber.feeds and not self.is_wanted(subscriber, topic):
             self.starve(subscriber, (topic,))
@@ -110,7 +110,7 @@ class Feeds:
         )
 
     def admit(self, subscriber: Subscriber, topic: HostedTopic) -> None:
-        """From now on the peer counts as one that gets the topic."""
+        """From now on the peer counts as a subscriber that gets the topic."""
         subscriber.feeds.add(topic)
         topic.subscribers.append(subscriber)
         topic.fit_chunks(CHUNK_MSGS)
@@ -118,8 +118,8 @@ class Feeds:
     def begin(self, subscriber: Subscriber, topic: HostedTopic, epoch: int, last: int) -> int:
         """Feeds a topic from a position on. Returns the sequence before the first that will come.
 
-        This host has told nobody a position beyond its newest message: then the feed is live. A
-        position of another epoch says nothing of this one.
+        This host has told no peer a position beyond its newest message. So for such a position the
+        feed is live. A position of another epoch says nothing about this one.
         """
         self.admit(subscriber, topic)
         head = topic.head
@@ -137,7 +137,7 @@ class Feeds:
         return start - 1
 
     def start(self, subscriber: Subscriber, topic: HostedTopic, first: int) -> None:
-        """The stream of an admitted peer begins with a sequence: live, or from the buffer."""
+        """Begins the stream of a subscribed peer with a sequence: live, or from the buffer."""
         if first > topic.head:
             topic.live.append(subscriber)
         else:
@@ -146,9 +146,9 @@ class Feeds:
             self._context.effects.touched[subscriber.link] = None
 
     def feed_again(self, subscriber: Subscriber, topic: HostedTopic, epoch: int, last: int) -> int:
-        """Another node behind the peer wants a topic that the peer is fed already.
+        """Another node behind the peer wants a topic that this node already feeds to the peer.
 
-        The stream goes on from that node's position at the latest. Returns the sequence before.
+        The stream goes on from that node's position at the latest. Returns the sequence before it.
         """
         at = subscriber.cursors.get(topic, topic.head + 1)
         first = at
@@ -177,7 +177,7 @@ class Feeds:
     def _on_position(
         self, subscriber: Subscriber, topic: HostedTopic, epoch: int, last: int
     ) -> None:
-        """The position reached in a topic: for a pattern that follows, or to be replayed from."""
+        """Notes the position that a peer has reached in a topic. A replay may follow from there."""
         if topic not in subscriber.feeds:
             subscriber.positions[topic] = (epoch, last)
         elif (
@@ -191,9 +191,9 @@ class Feeds:
             self._context.effects.touched[subscriber.link] = None
 
     def starve(self, subscriber: Subscriber, topics: Iterable[HostedTopic]) -> None:
-        """The peer wants these topics no more."""
+        """The peer no longer wants these topics."""
         if subscriber.flow.out:
-            # Else the HEAD of a new subscription would wait for credit behind it.
+            # Otherwise the HEAD of a new subscription would wait for credit behind it.
             subscriber.flow.drop({topic.topic_id for topic in topics})
             assert subscriber.link is not None
             self._context.effects.touched[subscriber.link] = None
@@ -224,7 +224,7 @@ class Feeds:
         subscriber.positions.clear()
 
     def changed_heads(self, subscriber: Subscriber) -> list[bytes]:
-        """HEADS of what went out since they were last told; none while something waits."""
+        """HEADS of the topics sent since heads were last told. None while something waits."""
         if not subscriber.changed or subscriber.flow.out:
             return []
         heads = [

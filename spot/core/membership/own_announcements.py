@@ -1,6 +1,6 @@
-"""What this node tells its peers: the topics that it hosts, and what it subscribes to.
+"""What this node tells its peers: the topics that it hosts, and its subscriptions.
 
-On a new link both sides tell all of it, and from then on each change.
+On a new link both sides tell all of them. Later they tell each change.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from spot.core.data.local_subscriptions import LocalSubscriptions
 from spot.core.link import Link
 from spot.core.membership.failover import Failover
 from spot.core.membership.links import Links
-from spot.core.relay.follow import Follow
+from spot.core.relay.following import Follow
 from spot.core.topics.announced import Announced, RemoteTopic
 from spot.core.topics.hosted_topic import HostedTopic, Subscriber
 from spot.core.topics.interest import Subscriptions
@@ -22,10 +22,10 @@ from spot.core.wire.codec import TopicEntry
 from spot.core.wire.interests import EXACT, PATTERN, InterestEntry, encode_interest
 
 LISTED = 1024
-"""Entries of a list in one record, so that a peer with a long list has no long turn of it."""
+"""Entries of a list in one record. More would make the turn too long that handles the record."""
 
 
-class Announcer:
+class OwnAnnouncements:
     """Creates and ends topics and subscriptions of this node, and tells peers.
 
     ``started`` is the wall-clock time in nanoseconds at which the node started.
@@ -99,18 +99,18 @@ class Announcer:
             link = subscriber.link
             assert link is not None
             if name in subscriber.ending:
-                # The end of an earlier topic of this name is still queued: that comes first.
+                # The end of an earlier topic of this name is still queued. It must go out first.
                 subscriber.flow.queue_record(record)
                 self._context.effects.touched[link] = None
             else:
-                # What waits for credit holds up no news.
+                # Batches that wait for credit do not delay news.
                 self._context.effects.control(link, record)
         if history_bytes is None:
             history_bytes = self._context.config.history_bytes
         return self._hosting.host(name, self._epoch, subscribers, history_bytes, standby=standby)
 
     def destroy_topic(self, topic: HostedTopic, now: float) -> None:
-        """Ends a topic and tells all peers, behind its last messages."""
+        """Ends a topic and tells all peers, after its last messages."""
         record = codec.encode_gone(topic.topic_id, topic.head)
         self._hosting.end(topic, record, self._peers())
         self._failover.hosts_changed((topic.name,), now)
@@ -129,7 +129,7 @@ class Announcer:
             announced.ask(self._context.effects, record)
 
     def subscribe(self, name: str, *, pattern: bool, last: int = 0) -> bool:
-        """Subscribes here and tells all peers. False if the subscription was there.
+        """Subscribes here and tells all peers. False if the subscription existed already.
 
         Up to ``last`` of the newest messages come first, if it is a new stream.
         """
@@ -144,7 +144,7 @@ class Announcer:
         if last:
             subscriptions.newest[name] = last
         for topic in names:
-            # What is there already is taken from now on, also if a link has to be made first.
+            # Existing topics are taken from now on, even if a link has to be made first.
             for node in known[topic]:
                 subscriptions.new_position(topic, node)
         for node, link in self._links.by_node.items():

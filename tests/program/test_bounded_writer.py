@@ -1,4 +1,4 @@
-"""An outlet never makes its caller wait, and tells what it could not write."""
+"""A bounded writer never makes its caller wait, and tells what it could not write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spot.program.outlet import CHUNK_BYTES_MAX, Outlet
+from spot.program.bounded_writer import CHUNK_BYTES_MAX, BoundedWriter
 
 LINE = "x" * 99 + "\n"
 PIPE_BYTES = 64 * 1024
@@ -36,10 +36,10 @@ def _read(reader: int, size: int) -> bytes:
     return data
 
 
-def test_outlet_writes_everything_in_order(tmp_path: Path) -> None:
+def test_bounded_writer_writes_everything_in_order(tmp_path: Path) -> None:
     """A file that can be written has every line, whoever puts how much."""
     path = tmp_path / "file"
-    outlet = Outlet(os.open(path, os.O_WRONLY | os.O_CREAT), 1 << 20)
+    outlet = BoundedWriter(os.open(path, os.O_WRONLY | os.O_CREAT), 1 << 20)
     lines = [f"{number}\n" for number in range(10_000)]
     for at in range(0, len(lines), 7):
         assert outlet.put(lines[at : at + 7]) == len(lines[at : at + 7])
@@ -47,9 +47,9 @@ def test_outlet_writes_everything_in_order(tmp_path: Path) -> None:
     assert path.read_text() == "".join(lines)
 
 
-def test_outlet_that_nobody_reads_is_bounded_and_can_be_left(pipe: tuple[int, int]) -> None:
+def test_bounded_writer_that_nobody_reads_is_bounded_and_can_be_left(pipe: tuple[int, int]) -> None:
     """The node would grow until it is killed, or wait for ever."""
-    outlet = Outlet(pipe[1], 200_000)
+    outlet = BoundedWriter(pipe[1], 200_000)
     taken = sum(outlet.put([LINE] * 100) for _ in range(1000))
     # What the pipe holds, and what waits; a block that is being written counts until it is.
     assert 200_000 // len(LINE) <= taken <= (200_000 + PIPE_BYTES) // len(LINE)
@@ -62,9 +62,9 @@ def test_outlet_that_nobody_reads_is_bounded_and_can_be_left(pipe: tuple[int, in
     os.close(pipe[1])
 
 
-def test_outlet_goes_on_when_somebody_reads_again(pipe: tuple[int, int]) -> None:
+def test_bounded_writer_goes_on_when_somebody_reads_again(pipe: tuple[int, int]) -> None:
     """A reader that was away for a while gets what waited for it, and then what is new."""
-    outlet = Outlet(pipe[1], 200_000)
+    outlet = BoundedWriter(pipe[1], 200_000)
     taken = outlet.put([LINE] * 5000)
     assert 2000 <= taken < 5000
     assert _read(pipe[0], taken * len(LINE)) == LINE.encode() * taken
@@ -73,9 +73,9 @@ def test_outlet_goes_on_when_somebody_reads_again(pipe: tuple[int, int]) -> None
     assert outlet.close(10) == 0
 
 
-def test_outlet_waits_for_a_slow_reader_at_its_end(pipe: tuple[int, int]) -> None:
+def test_bounded_writer_waits_for_a_slow_reader_at_its_end(pipe: tuple[int, int]) -> None:
     """A reader that reads is given what was taken, not cut off."""
-    outlet = Outlet(pipe[1], 1 << 20)
+    outlet = BoundedWriter(pipe[1], 1 << 20)
     assert outlet.put([LINE] * 2000) == 2000
     pid = os.fork()
     if not pid:  # the reader
@@ -85,20 +85,22 @@ def test_outlet_waits_for_a_slow_reader_at_its_end(pipe: tuple[int, int]) -> Non
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def test_outlet_takes_a_descriptor_that_somebody_made_non_blocking(pipe: tuple[int, int]) -> None:
+def test_bounded_writer_takes_a_descriptor_that_somebody_made_non_blocking(
+    pipe: tuple[int, int],
+) -> None:
     """Whoever shares a pipe may set O_NONBLOCK on it: then a full one is an error, not a wait."""
     os.set_blocking(pipe[1], False)
-    outlet = Outlet(pipe[1], 1 << 20)
+    outlet = BoundedWriter(pipe[1], 1 << 20)
     assert outlet.put([LINE] * 2000) == 2000
     assert _read(pipe[0], 2000 * len(LINE)) == LINE.encode() * 2000
     assert outlet.close(10) == 0
 
 
-def test_outlet_tells_that_its_reader_has_gone() -> None:
+def test_bounded_writer_tells_that_its_reader_has_gone() -> None:
     """Nobody will ever read it: that is an error, which ends the node, and no loss to count."""
     reader, writer = os.pipe()
     os.close(reader)
-    outlet = Outlet(writer, 1 << 20)
+    outlet = BoundedWriter(writer, 1 << 20)
     outlet.put([LINE])
     with pytest.raises(BrokenPipeError):
         _wait(lambda: outlet.put([LINE]) == 0)

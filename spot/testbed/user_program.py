@@ -59,7 +59,7 @@ class OwnProgram:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The program of a run's record."""
+        """The program that a run's record describes."""
         return cls(tuple(document["argv"]), document["directory"])
 
 

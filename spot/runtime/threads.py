@@ -5,17 +5,21 @@ One lock guards the core and the socket. Which thread reads the socket changes:
 - A thread that waits in a call (``recv``, ``cluster_sync``, ...) reads for itself: it *leads*.
   Other threads that wait *follow*. One of them leads when the leader is done.
 - While no thread waits, the I/O thread reads. So a node answers its peers whatever the application
-  does. While a thread leads, the I/O thread sleeps: in short naps at first, and until it is woken
-  when the leader stays.
+  does. While a thread leads, the I/O thread sleeps. At first it takes short naps; if the leader
+  stays, it sleeps until it is woken.
 
 (The pattern is leader/followers: Schmidt et al., "Leader/Followers", PLoP 2000.)
 
 Publishing takes no lock for each message. A publish appends to its topic's publish buffer. If the
-node was idle, the publishing thread flushes at once. Shortly after a flush (see
-publish_buffers.py) it leaves that to the next publish after it, or to the I/O thread, which is
-armed for it. So a single message goes out at once, and batches grow as the rate does.
+node was idle, the publishing thread flushes at once. Shortly after a flush (see publish_buffers.py)
+it leaves the flush to a later publish, or to the I/O thread, which is armed for it. So a single
+message goes out at once, and batches grow with the rate.
 
-What a thread does with the core and the socket while it has the lock stands in event_loop.py.
+Other threads of a node: one for each name that is being looked up (resolver.py); one that closes
+the node if a signal handler called ``close`` (node.py); in spot.aio, one for each call that waits.
+One thread in each process answers who may connect (transport/zap.py).
+
+event_loop.py says what a thread does with the core and the socket while it has the lock.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ from typing import NoReturn, TypeVar
 
 from spot.config import Config
 from spot.core.node import NodeCore
-from spot.errors import Closed
+from spot.errors import Closed, SpotError
 from spot.message import Message
 from spot.runtime.event_log import EventLog
 from spot.runtime.event_loop import EventLoop
@@ -43,21 +47,25 @@ from spot.runtime.publish_buffers import PublishBuffers
 from spot.runtime.resolver import ThreadResolver
 from spot.runtime.signal_lock import SignalLock
 from spot.runtime.wakeups import Wakeups
-from spot.transport.zmq_transport import ZmqTransport
+from spot.transport.limits import check_descriptors, too_many_threads
+from spot.transport.zmq_transport import NODE_DESCRIPTORS, ZmqTransport
 
 ARMED_NAP_S = 300e-6
 NAP_S = 0.01
 NAPS_BEFORE_SLEEP = 10
 LOCK_S = 0.5
 JOIN_S = 0.05
+OWN_DESCRIPTORS = 2
+"""Those of Wakeups."""
 
 Found = TypeVar("Found")
 
 
 class Driver:
-    """Runs the event loop of one node, on zmq. What says "lock held" needs the lock."""
+    """Runs the event loop of one node, on zmq. Call methods marked "lock held" with the lock."""
 
     def __init__(self, config: Config, node: str) -> None:
+        check_descriptors(OWN_DESCRIPTORS + NODE_DESCRIPTORS, "start a node")
         self.wakeups = Wakeups()
         self.lock = self.wakeups.lock
         self.core = NodeCore(
@@ -68,7 +76,11 @@ class Driver:
             lambda: secrets.randbelow(1 << 30) / (1 << 30),
             lambda: secrets.randbits(63) | 1,
         )
-        self.transport = ZmqTransport(config, self.lock.log.warning)
+        try:
+            self.transport = ZmqTransport(config, self.lock.log.warning)
+        except SpotError:
+            self.wakeups.discard()
+            raise
         self.buffers = PublishBuffers(self.core, self.wakeups)
         self.event_log = EventLog(node, config.log_level, self.lock.log)
         self._resolver = ThreadResolver(self.lock)
@@ -102,7 +114,12 @@ class Driver:
         self._nap_poll = select.poll()
         self._nap_poll.register(self.wakeups.wake_io, select.POLLIN)
         self._io = threading.Thread(target=self._run_io, name=f"spot-{node}", daemon=True)
-        self._io.start()
+        try:
+            self._io.start()
+        except RuntimeError as error:
+            self.transport.close()
+            self.wakeups.discard()
+            raise too_many_threads("start a node") from error
         _alive.add(self)
 
     def _make_poll(self, wake: int) -> select.poll:
@@ -145,8 +162,8 @@ class Driver:
     ) -> Found:
         """Lock held. Waits until ``ready()`` is true, and returns its last value.
 
-        The lock is given up while waiting. Raises Closed when the node is closed meanwhile.
-        ``closing`` is for the wait of the closing itself, which a signal that was put off ends.
+        The lock is given up while waiting. Raises Closed if the node is closed meanwhile.
+        ``closing`` marks the wait of ``close`` itself, which a delayed signal ends.
         """
         led = False
         wakeups = self.wakeups
@@ -188,7 +205,7 @@ class Driver:
                 wakeups.changed.notify_all()
 
     def _lead(self, until: float | None) -> None:
-        """Lock held. Does what can be done without waiting; if that is nothing, polls once."""
+        """Lock held. Does what can be done without waiting. If there is nothing, polls once."""
         loop = self.loop
         if loop.before_poll():
             return
@@ -221,7 +238,7 @@ class Driver:
             os.eventfd_write(wakeups.wake_leader, 1)
 
     def _after_poll(self, ready: list[tuple[int, int]], *, lead: bool) -> None:
-        """Lock held. After a poll, which found these descriptors readable."""
+        """Lock held. Called after a poll, which found these descriptors readable."""
         readable = monitor = False
         for fd, _ in ready:
             if fd == self._socket_fd:
@@ -281,22 +298,22 @@ class Driver:
                 os.eventfd_read(wakeups.wake_io)
 
     def _flush_armed(self) -> None:
-        """Lock held. Flushes; a quiet nap disarms."""
+        """Lock held. Flushes. After a nap without publishes it disarms the I/O thread."""
         buffers = self.buffers
         if buffers.dirty:
-            # Soon after a flush the next publish is likely to flush, and does it quicker.
+            # Soon after a flush the next publish is likely to flush, and it does so sooner.
             if time.monotonic() >= buffers.hot_until:
                 self.loop.flush()
             return
         buffers.armed = False
-        # A publish that saw the armed state before it ended relied on this thread.
+        # A publish that saw the armed state before it ended relied on this thread to flush.
         if buffers.dirty:
             buffers.armed = True
 
     # The end
 
     def refuse_calls(self) -> None:
-        """Lock held. From now on calls raise Closed, also those that wait."""
+        """Lock held. From now on calls raise Closed, also those that are waiting."""
         self.closing = True
         self.buffers.of_topic.clear()
         self._resolver.stop()
@@ -333,7 +350,7 @@ class Driver:
         """Whether this thread is within a call of the node, which foreign code has interrupted."""
         if self.lock.is_mine() or threading.get_ident() in self._inside:
             return True
-        # Nobody else holds the lock for so long.
+        # No other thread holds the lock for so long.
         if not self.lock.raw.acquire(timeout=LOCK_S):
             return True
         self.lock.raw.release()
@@ -364,7 +381,7 @@ class Driver:
         _alive.discard(self)
 
     def shut(self) -> None:
-        """Ends the threads and the sockets, without any goodbye. Called without the lock."""
+        """Ends the threads and the sockets, without a goodbye. Called without the lock."""
         with self.lock:
             self.refuse_calls()
             self.wakeups.wake_io_thread()
@@ -392,6 +409,7 @@ class Driver:
         self.event_log.listeners.clear()
         # The parent keeps its descriptor, which the child shares.
         self.wakeups.on_change = None
+        self.transport.close_in_child()
 
 
 def _poll_ms(until: float) -> int:
