@@ -83,4 +83,5 @@ def _emit(record: LateRecord) -> None:
     except Exception:  # noqa: BLE001  a handler is foreign code
         # Most handlers do so by themselves.
         failed = logging.LogRecord("spot", level, __file__, 0, text, args, None)
-        logging.NullHandler().handleError(failed)
+        with suppress(Exception):  # stderr may be closed
+            logging.NullHandler().handleError(failed)
