@@ -1,13 +1,14 @@
-"""The lock of a node, within which no handler of a signal runs, and no log handler.
+"""The lock of a node. While it is held, no signal handler and no log handler runs.
 
-Python runs the handlers of signals in the main thread, between any two of its steps, and a handler
-may raise, as that of Ctrl-C does. Raised within a node, it would tear apart what belongs together,
-such as the parts of a frame that is being sent. So while the main thread holds a node's lock,
-the signals that programs handle most are noted only. Their handlers run when the lock is given
-up, or when a call that waits is between two turns. Log records wait in the same way (late_log.py).
+Python runs signal handlers in the main thread, between any two of its steps, and a handler may
+raise, as that of Ctrl-C does. An exception in the middle of a node's work would break things that
+belong together, such as the parts of a frame that is being sent. So while the main thread holds a
+node's lock, the signals that programs handle most are only noted. Their handlers run when the lock
+is given up, or between two turns of a call that waits. Log records wait in the same way
+(late_log.py).
 
-Other foreign code may still run within: finalizers, trace functions, handlers of other signals. If
-such code needs the lock that its own thread holds, it gets WouldDeadlock.
+Other foreign code may still run meanwhile: finalizers, trace functions, handlers of other signals.
+If such code needs the lock that its own thread holds, it gets WouldDeadlock.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import os
 import threading
 
-# Those of the module signal convert to enums, which costs more than all the rest.
+# The functions of the module signal convert to enums, which costs more than all the rest.
 from _signal import getsignal, raise_signal  # type: ignore[import-not-found]
 from _signal import signal as set_handler
 from collections.abc import Callable
@@ -47,13 +48,11 @@ class SignalNote:
 
 
 class SignalLock:
-    """A lock, for ``with``; a second entry by the thread that holds it raises WouldDeadlock.
+    """A lock, for ``with``. A second entry by the thread that holds it raises WouldDeadlock.
 
     Signals that come meanwhile write to ``wake``. ``log`` is emitted when the lock is given up.
-    ``raw`` is the lock alone: for conditions, and to give it up for a wait that ``wake`` ends.
-
-    A handler of a signal may run other frames of ``with`` while one is away. Who holds the lock,
-    ``raw`` itself knows.
+    ``raw`` is the lock alone, for conditions, and to give the lock up for a wait that ``wake``
+    ends. A signal handler may enter and leave the lock while a frame of ``with`` has given it up.
     """
 
     __slots__ = (
