@@ -12,7 +12,7 @@ from spot.core.context import NodeContext
 from spot.core.data.ingress import Ingress
 from spot.core.data.receive import Receiver
 from spot.core.data.remote_publishing import RemotePublishing
-from spot.core.data.subscriber_feeds import SubscriberFeeds
+from spot.core.data.subscriber_messages import SubscriberFeeds
 from spot.core.link import Link, LinkState
 from spot.core.membership.barriers import Barriers
 from spot.core.membership.dials import Dials

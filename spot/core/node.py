@@ -27,13 +27,13 @@ from spot.core.data.credit import Credit
 from spot.core.data.hosting import Hosting
 from spot.core.data.inbox import Delivery, Inbox, Item, MultiDelivery, Notice
 from spot.core.data.ingress import Ingress
-from spot.core.data.local_delivery import LocalDelivery
+from spot.core.data.local_inbox import LocalInbox
 from spot.core.data.local_subscriptions import LocalSubscriptions
 from spot.core.data.publishers import Publishers
 from spot.core.data.receive import Receiver
 from spot.core.data.remote_publishing import RemotePublishing
 from spot.core.data.replay import Replay
-from spot.core.data.subscriber_feeds import SubscriberFeeds
+from spot.core.data.subscriber_messages import SubscriberFeeds
 from spot.core.dispatch import tables
 from spot.core.effects import Frame
 from spot.core.link import FRAME_BYTES, QUEUE_BYTES, Link, LinkState
@@ -121,13 +121,13 @@ class NodeCore:
 
         # Sending to subscribers.
         self.here = Subscriber(None)
-        local_delivery = LocalDelivery(context, subscriptions, inbox, self.here)
-        replay = self.replay = Replay(context, registry, buffers, local_delivery)
+        local_inbox = LocalInbox(context, subscriptions, inbox, self.here)
+        replay = self.replay = Replay(context, registry, buffers, local_inbox)
         hosting = self.hosting = Hosting(
-            context, registry, subscriptions, buffers, replay, local_delivery
+            context, registry, subscriptions, buffers, replay, local_inbox
         )
         feeds = self.feeds = SubscriberFeeds(context, registry, replay)
-        local = LocalSubscriptions(context, registry, subscriptions, replay, local_delivery)
+        local = LocalSubscriptions(context, registry, subscriptions, replay, local_inbox)
 
         # Publishing, to topics here and elsewhere.
         self.publishers = Publishers(context)

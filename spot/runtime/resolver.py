@@ -29,9 +29,9 @@ class Resolver(Protocol):
     """Finds the addresses of endpoints."""
 
     def resolve(self, endpoint: str, answer: Answer) -> Resolved | None:
-        """Lock held. The outcome, if no name has to be looked up.
+        """Lock held. Returns the addresses of an endpoint, or an error, if no look-up is needed.
 
-        Otherwise None: ``answer`` is called later, in another thread, with the lock held.
+        Otherwise returns None, and another thread calls ``answer`` later, with the lock held.
         """
 
 

@@ -35,7 +35,9 @@ def new_directory(results: Path, scenario: str) -> Path:
 
 
 def find_plan(results: Path, run: str) -> Path:
-    """The plan of a run, named as for ``find_run``. A run without a report is named by its path.
+    """The file with the plan of a run. ``run`` names the run as in ``find_run``.
+
+    A run without a report is named by its path.
 
     Raises UnknownRun.
     """

@@ -56,7 +56,7 @@ def bytes_received(fd: int) -> int | None:
 
 
 def hang_up(fd: int, names: Names) -> None:
-    """Ends a connection, if the descriptor is still the connection with these addresses.
+    """Ends a connection, if its descriptor still refers to the connection with these addresses.
 
     libzmq has no call to close one accepted connection. It closes it when the stream ends.
     """

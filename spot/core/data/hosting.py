@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spot.core.context import NodeContext
-from spot.core.data.local_delivery import LocalDelivery
+from spot.core.data.local_inbox import LocalInbox
 from spot.core.data.replay import Replay
 from spot.core.topics.hosted_topic import HostedTopic, Subscriber
 from spot.core.topics.interest import Subscriptions
@@ -47,7 +47,7 @@ class Hosting:
         subscriptions: Subscriptions,
         buffers: ReplayBuffers,
         replay: Replay,
-        local: LocalDelivery,
+        local: LocalInbox,
     ) -> None:
         self._context = context
         self._registry = registry

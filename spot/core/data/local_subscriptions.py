@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from spot.core.context import NodeContext
-from spot.core.data.local_delivery import LocalDelivery
+from spot.core.data.local_inbox import LocalInbox
 from spot.core.data.replay import Replay
 from spot.core.topics.interest import Subscriptions
 from spot.core.topics.registry import Registry
@@ -20,7 +20,7 @@ class LocalSubscriptions:
         registry: Registry,
         subscriptions: Subscriptions,
         replay: Replay,
-        local: LocalDelivery,
+        local: LocalInbox,
     ) -> None:
         self._context = context
         self._registry = registry

@@ -10,7 +10,7 @@ unless the subscriber is set aside: a publisher waits for it as for a live one w
 from __future__ import annotations
 
 from spot.core.context import NodeContext
-from spot.core.data.local_delivery import LocalDelivery
+from spot.core.data.local_inbox import LocalInbox
 from spot.core.link import QUEUE_BYTES, chunk_msgs
 from spot.core.topics.hosted_topic import HostedTopic, Subscriber
 from spot.core.topics.registry import Registry
@@ -33,7 +33,7 @@ class Replay:
         context: NodeContext,
         registry: Registry,
         buffers: ReplayBuffers,
-        local: LocalDelivery,
+        local: LocalInbox,
     ) -> None:
         self._context = context
         self._registry = registry

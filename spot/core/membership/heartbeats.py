@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spot.core.context import NodeContext
 from spot.core.data.publishers import Publishers
-from spot.core.data.subscriber_feeds import SubscriberFeeds
+from spot.core.data.subscriber_messages import SubscriberFeeds
 from spot.core.link import Link
 from spot.core.membership.links import Links
 from spot.core.membership.timing import UNHEARD_INTERVALS, next_beat

@@ -54,14 +54,14 @@ class ViewKeeper:
         return min((*self._stable_at.values(), *leaving), default=inf)
 
     def up(self, node: str, now: float) -> None:
-        """There is a path to a node."""
+        """Notes that there is a path to a node."""
         if node in self._lost:
             self._stable_at[node] = now + self._stable_after
         else:
             self._reachable.add(node)
 
     def down(self, node: str) -> None:
-        """There is no path to a node any more."""
+        """Notes that the last path to a node is gone."""
         self._reachable.discard(node)
         self._stable_at.pop(node, None)
         if node in self.view.members or len(self._lost) < LOST_MAX:

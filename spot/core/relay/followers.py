@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spot.core.context import NodeContext
-from spot.core.data.subscriber_feeds import SubscriberFeeds
+from spot.core.data.subscriber_messages import SubscriberFeeds
 from spot.core.relay.relay import Relay
 from spot.core.relay.state import RelayState
 from spot.core.topics.hosted_topic import Subscriber

@@ -9,7 +9,7 @@ from __future__ import annotations
 from spot.core.context import NodeContext
 from spot.core.data.hosting import Hosting
 from spot.core.data.replay import Replay
-from spot.core.data.subscriber_feeds import SubscriberFeeds
+from spot.core.data.subscriber_messages import SubscriberFeeds
 from spot.core.relay.fetch import Fetch, FetchUpstream
 from spot.core.relay.following import Follow, first_wish
 from spot.core.relay.state import RelayedTopic, RelayState

@@ -11,7 +11,7 @@ from spot.core.topics.interest import Subscriptions
 from spot.core.wire.batches import Batch
 
 
-class LocalDelivery:
+class LocalInbox:
     """Puts messages of LOCAL topics into the inbox, and accounts for missed ones.
 
     ``here`` is this node as a subscriber.
