@@ -93,3 +93,13 @@ def test_unsubscribe_forgets_the_loss() -> None:
     subscriptions.stream_lost("t", "a", 1)
     subscriptions.remove("t", pattern=False)
     assert not subscriptions.in_doubt
+
+
+def test_host_of_which_nothing_had_come_is_still_asked_for_all() -> None:
+    # b had announced the topic, and was lost before its stream began: its messages are owed.
+    subscriptions = begun("a")
+    subscriptions.stream_lost("t", "a", 1)
+    subscriptions.stream_lost("t", "b", 1)
+    before = subscriptions.reached("t", "b")
+    assert subscriptions.stream_goes_on("t", "a", 1) is None
+    assert subscriptions.reached("t", "b") == before

@@ -134,6 +134,7 @@ class PeerAnnouncements:
                 if topic.link is not None:
                     announced = self._announced[topic.link]
                     announced.topics.pop(topic.topic_id, None)
+                    announced.awaiting.discard(topic)
                     announced.ignored[topic.topic_id] = node
             registry.withdraw(name, node)
             self._reroute.topic(name, node)

@@ -86,6 +86,9 @@ class Fetch:
         if stream is None or link is None:
             return
         relayed = self._relayed.by_id.get(topic_id)
+        if relayed is not None and stream not in subscriber.follows:
+            # Only a relay that follows the topic here lacks anything of it.
+            return
         gone = 0
         at = first
         size = 0

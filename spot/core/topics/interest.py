@@ -144,13 +144,16 @@ class Subscriptions:
             return 0
         is_news = True
         for other, ended in lost.items():
-            position = self.new_position(topic, other)
-            if position.owed is None:
+            lost_position = self.position(topic, other)
+            if lost_position is None:
+                # Nothing of it had come. A position made now would say: from now on.
+                continue
+            if lost_position.owed is None:
                 # It was counted when the host began another epoch, and is told now.
                 is_news = False
-                position.owed = 0
-            if position.epoch == ended:
-                position.told = True
+                lost_position.owed = 0
+            if lost_position.epoch == ended:
+                lost_position.told = True
         position = self.new_position(topic, node)
         is_news = is_news and position.owed is not None
         position.owed = None
