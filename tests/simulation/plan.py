@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from spot.config import Config
@@ -19,6 +19,7 @@ class NodePlan:
 
     name: str
     config: Config
+    _: KW_ONLY
     peers: list[str] = field(default_factory=list)
     topics: list[str] = field(default_factory=list)
     standbys: list[str] = field(default_factory=list)

@@ -46,7 +46,7 @@ def star(
 
 
 def _node(name: str, peers: list[str], *, relay: bool = False) -> NodePlan:
-    return NodePlan(name, QUICK.with_settings(node_id=name, relay=relay), peers)
+    return NodePlan(name, QUICK.with_settings(node_id=name, relay=relay), peers=peers)
 
 
 def restart(at: float, unaware: str, gone_for: float = 0.03) -> list[Action]:

@@ -132,8 +132,10 @@ def gone_behind_a_hub(tune: Tune | None = None) -> tuple[bool, int]:
     config = Config(reconnect_max=0.5)
     nodes = [
         NodePlan("hub", config.with_settings(node_id="hub", relay=True)),
-        NodePlan("host", config.with_settings(node_id="host"), ["tcp://hub:1"], ["t"]),
-        NodePlan("reader", config.with_settings(node_id="reader"), ["tcp://hub:1"], [], ["t"]),
+        NodePlan("host", config.with_settings(node_id="host"), peers=["tcp://hub:1"], topics=["t"]),
+        NodePlan(
+            "reader", config.with_settings(node_id="reader"), peers=["tcp://hub:1"], names=["t"]
+        ),
     ]
     actions = [Action(1.0, "crash", ("host", False, 4.0))]
     world = World(Plan(0, nodes, [("hub", "host"), ("hub", "reader")], actions, 5.1), tune)
@@ -161,8 +163,10 @@ def test_relay_goes_on_at_once_with_what_it_has_fetched() -> None:
     small = config.with_settings(node_id="hub", relay=True, max_message_bytes=66_000)
     nodes = [
         NodePlan("hub", small),
-        NodePlan("host", config.with_settings(node_id="host"), ["tcp://hub:1"], ["t"]),
-        NodePlan("reader", config.with_settings(node_id="reader"), ["tcp://hub:1"], [], ["t"]),
+        NodePlan("host", config.with_settings(node_id="host"), peers=["tcp://hub:1"], topics=["t"]),
+        NodePlan(
+            "reader", config.with_settings(node_id="reader"), peers=["tcp://hub:1"], names=["t"]
+        ),
     ]
     actions = [
         Action(1.0, "cut", ("hub", "reader", 1.0)),

@@ -114,7 +114,7 @@ def newest_of_a_topic(
         config = Config(reconnect_max=0.5, rcvhwm=rcvhwm)
         nodes = [
             NodePlan("host", config.with_settings(node_id="host")),
-            NodePlan("reader", config.with_settings(node_id="reader"), ["tcp://host:1"]),
+            NodePlan("reader", config.with_settings(node_id="reader"), peers=["tcp://host:1"]),
         ]
         return Plan(0, nodes, [("host", "reader")], [Action(*each) for each in actions], 8.0)
 

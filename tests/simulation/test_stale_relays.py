@@ -193,7 +193,9 @@ def test_stream_of_a_life_that_is_over_goes_on_and_does_not_begin_again() -> Non
     goes on without a gap, because the relay holds it for another reader.
     """
     nodes, pairs = star("ab")
-    nodes.append(NodePlan("other", nodes[-1].config.with_settings(node_id="other"), ["tcp://b:1"]))
+    nodes.append(
+        NodePlan("other", nodes[-1].config.with_settings(node_id="other"), peers=["tcp://b:1"])
+    )
     pairs.append(("b", "other"))
     for node in nodes[-2:]:
         node.names.append("t")
