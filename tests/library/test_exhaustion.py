@@ -203,7 +203,7 @@ def test_thread_of_the_node_that_does_not_start(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(OSError, match="threads") as caught:
         Spot(node_id="unlucky")
     assert (type(caught.value).__name__, caught.value.errno) == ("TooManyThreads", errno.EAGAIN)
-    wait_until(lambda: open_count() == before)
+    wait_until(lambda: open_count() <= before)
 
 
 def test_process_that_can_not_load_the_codec_of_names_looks_them_up() -> None:

@@ -14,7 +14,7 @@ from tests.library.nodes import ANY_PORT, MakeNode, endpoint_of, is_up
 from tests.library.running import run_program, started_program
 from tests.library.waiting import receive_told, wait_until
 
-AT_ONCE_S = 1.0
+AT_ONCE_S = 5.0
 """Far less than the ``peer_timeout`` of these nodes, after which a peer is silent."""
 
 

@@ -130,7 +130,7 @@ def test_values_of_the_caller_reach_the_container_as_they_are() -> None:
         '      spot.run: "yes"',
         "    - type: bind",
         '      source: "/tmp/$$x: y"',
-        "      target: /data",
+        '      target: "/data"',
         "      bind: {create_host_path: false}",
         '  user: "1000:1000"',
         '  restart: "no"',

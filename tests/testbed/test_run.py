@@ -194,7 +194,7 @@ def test_read_only_home_is_named(
 def test_report_needs_no_home(homeless: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept in the user's cache is made anew where there is none."""
     monkeypatch.setattr(
-        "spot.testbed.report.script.vl_convert.javascript_bundle", lambda _: "the script"
+        "vl_convert.javascript_bundle", lambda _: "the script"
     )
     assert drawing_script.__wrapped__() == packed("the script")
 
