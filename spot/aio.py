@@ -540,7 +540,7 @@ class Spot:
             await waiter
         finally:
             self._waiters.discard(waiter)
-            if not self._waiters and not self._node.closed:
+            if not self._waiters:
                 loop.remove_reader(fd)
 
     def _wake(self) -> None:

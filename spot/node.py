@@ -144,11 +144,13 @@ class Spot(
     def _close(self) -> None:
         driver = self._driver
         until = time.monotonic() + self._config.linger
-        with driver.lock:
-            if driver.closing:
-                return
-            driver.refuse_calls()
+        began = False
         try:
+            with driver.lock:
+                if driver.closing:
+                    return
+                began = True
+                driver.refuse_calls()
             with driver.lock, suppress(Closed):  # it may fail just now
                 driver.loop.flush()
                 links = self._core.links.by_node
@@ -157,8 +159,9 @@ class Spot(
                 driver.loop.act()
                 driver.wait(lambda: not links, until, closing=True)
         finally:
-            driver.shut()
-            self._current.clear()
+            if began:
+                driver.shut()
+                self._current.clear()
 
 
 def _host_name() -> str:

@@ -122,6 +122,8 @@ class EventLoop:
 
         ``lead``: the thread that polled waits in a call for what arrives.
         """
+        if self.closed:
+            return
         self.poll_until = 0.0
         if self._settle:
             now = self._clock()

@@ -47,6 +47,12 @@ class LateLog:
         """Collects a warning."""
         self.log(logging.WARNING, text, *args)
 
+    def reset_in_child(self) -> None:
+        """In a forked child: the records are the parent's."""
+        self.records.clear()
+        self._emitting._at_fork_reinit()
+        self.emitter = 0
+
     def is_due(self) -> bool:
         """Whether there are records that no thread is about to emit."""
         return bool(self.records) and not self.emitter

@@ -131,8 +131,8 @@ def _look_up(endpoint: Endpoint) -> Resolved:
     try:
         host = endpoint.host_to_look_up
         found = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError, LookupError) as error:
-        # LookupError: Python can't load the codec for names that are not ASCII.
+    except Exception as error:  # noqa: BLE001  whatever it is, the dial has failed
+        # Resolvers that a program has patched in raise errors of their own.
         return Resolved(error=f"the name {endpoint.host} can't be resolved: {error}")
     addresses = (_tcp_address(str(item[4][0]), endpoint.port) for item in found)
     return Resolved(tuple(dict.fromkeys(addresses)))

@@ -14,13 +14,14 @@ If such code needs the lock that its own thread holds, it gets WouldDeadlock.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 
 # The functions of the module signal convert to enums, which costs more than all the rest.
-from _signal import getsignal, raise_signal  # type: ignore[import-not-found]
+from _signal import getsignal  # type: ignore[import-not-found]
 from _signal import signal as set_handler
 from collections.abc import Callable
-from signal import SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2
+from signal import SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, raise_signal
 from threading import get_ident
 from types import FrameType, TracebackType
 
@@ -30,6 +31,10 @@ from spot.runtime.late_log import LateLog
 Handler = Callable[[int, FrameType | None], object]
 
 PUT_OFF = (int(SIGINT), int(SIGTERM), int(SIGHUP), int(SIGALRM), int(SIGUSR1), int(SIGUSR2))
+
+
+RETRIES_MAX = 100
+"""So many handlers of signals may raise, one after the other, while a lock is taken again."""
 
 
 class SignalNote:
@@ -138,8 +143,7 @@ class SignalLock:
     def step_out(self) -> None:
         """Lock held. Runs the handlers that are due, and emits the log, without the lock.
 
-        What they raise comes from here, with the lock held again; without it, if one more signal
-        comes before that.
+        What they raise comes from here, with the lock held again.
         """
         is_holder = _holder is self and get_ident() == _main_thread
         nested = self._nested
@@ -151,10 +155,25 @@ class SignalLock:
             self.log.emit()
         finally:
             if is_holder:
-                self._hold()
+                self._hold_again()
                 self._nested = nested
             else:
                 self._acquire()
+
+    def _hold_again(self) -> None:
+        """The same as ``_hold``, but it returns, or raises, with the lock.
+
+        A handler may raise while the lock is being taken. Its exception comes when that is done.
+        """
+        raised: BaseException | None = None
+        for _ in range(RETRIES_MAX):
+            try:
+                self._hold()
+                break
+            except BaseException as error:  # noqa: BLE001  it is raised below
+                raised = error
+        if raised is not None:
+            raise raised
 
     def _hold(self) -> None:
         """Has signals noted, and takes the lock.
@@ -172,6 +191,7 @@ class SignalLock:
                 if callable(handler) and not isinstance(handler, SignalNote)
             ]
             self._seen = found, put_off
+            _originals.update(put_off)
         note = self._note
         try:
             for number, _ in put_off:
@@ -201,11 +221,20 @@ class SignalLock:
         if self.noted:
             for _ in range(len(self.noted)):
                 if self.noted:
-                    raise_signal(self.noted.pop(0))
+                    number = self.noted.pop(0)
+                    handler = getsignal(number)
+                    if callable(handler):
+                        # Not raised again: an event loop of asyncio would count it twice.
+                        handler(number, sys._getframe())
+                    else:
+                        raise_signal(number)
 
-    def put_back(self) -> None:
-        """In a forked child: gives the signals their handlers again."""
-        _put_back(self._put_off)
+    def reset_in_child(self) -> None:
+        """In a forked child: nobody holds the lock, and what was noted is the parent's."""
+        self.raw._at_fork_reinit()  # type: ignore[attr-defined]
+        self.noted.clear()
+        self._nested = 0
+        self.log.reset_in_child()
 
 
 def _put_back(put_off: list[tuple[int, Handler]], first: int = 0) -> None:
@@ -222,16 +251,21 @@ def _put_back(put_off: list[tuple[int, Handler]], first: int = 0) -> None:
 
 
 _holder: SignalLock | None = None
-"""Whose lock the main thread holds, or waits for."""
+"""Whose lock the main thread holds."""
+_originals: dict[int, Handler] = {}
+"""The program's handlers of the signals that were put off last."""
 _main_thread = threading.main_thread().ident
 
 
 def _after_fork() -> None:
     """The thread that forked is the main thread of the child."""
-    global _main_thread
+    global _holder, _main_thread
     _main_thread = get_ident()
-    if _holder is not None:
-        _holder.put_back()
+    _holder = None
+    # The parent's main thread may have been anywhere, also half-way into a lock.
+    for number in PUT_OFF:
+        if isinstance(getsignal(number), SignalNote):
+            set_handler(number, _originals[number])
 
 
 os.register_at_fork(after_in_child=_after_fork)

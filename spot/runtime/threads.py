@@ -42,10 +42,8 @@ from spot.errors import Closed, SpotError
 from spot.message import Message
 from spot.runtime.event_log import EventLog
 from spot.runtime.event_loop import EventLoop
-from spot.runtime.late_log import LateLog
 from spot.runtime.publish_buffers import PublishBuffers
 from spot.runtime.resolver import ThreadResolver
-from spot.runtime.signal_lock import SignalLock
 from spot.runtime.wakeups import Wakeups
 from spot.transport.limits import check_descriptors, too_many_threads
 from spot.transport.zmq_transport import NODE_DESCRIPTORS, ZmqTransport
@@ -53,7 +51,6 @@ from spot.transport.zmq_transport import NODE_DESCRIPTORS, ZmqTransport
 ARMED_NAP_S = 300e-6
 NAP_S = 0.01
 NAPS_BEFORE_SLEEP = 10
-LOCK_S = 0.5
 JOIN_S = 0.05
 OWN_DESCRIPTORS = 2
 """Those of Wakeups."""
@@ -182,6 +179,7 @@ class Driver:
                 if (lock.noted or lock.log.records) and lock.is_due():
                     if closing and lock.has_signals():
                         return found
+                    self._let_others_read()
                     lock.step_out()
                 elif wakeups.leading and wakeups.leading != inside:
                     wakeups.waiting += 1
@@ -203,6 +201,15 @@ class Driver:
                     wakeups.wake_io_thread()
             if wakeups.waiting and lock.is_mine():
                 wakeups.changed.notify_all()
+
+    def _let_others_read(self) -> None:
+        """Lock held. This thread is about to run handlers: another thread is to keep the links."""
+        self._left_at = 0.0
+        if self._io_asleep:
+            self._io_asleep = False
+            self.wakeups.wake_io_thread()
+        if self.wakeups.waiting:
+            self.wakeups.changed.notify_all()
 
     def _lead(self, until: float | None) -> None:
         """Lock held. Does what can be done without waiting. If there is nothing, polls once."""
@@ -324,7 +331,9 @@ class Driver:
         if self.failure is None:
             self.failure = error
             self.event_log.tell_failure(error)
-            if not self.closing:
+            if self.closing:
+                self.wakeups.tell_end()
+            else:
                 self.refuse_calls()
             self.wakeups.wake_io_thread()
         self.closing = True
@@ -348,13 +357,7 @@ class Driver:
 
     def is_interrupted_here(self) -> bool:
         """Whether this thread is within a call of the node, which foreign code has interrupted."""
-        if self.lock.is_mine() or threading.get_ident() in self._inside:
-            return True
-        # No other thread holds the lock for so long.
-        if not self.lock.raw.acquire(timeout=LOCK_S):
-            return True
-        self.lock.raw.release()
-        return False
+        return self.lock.is_mine() or threading.get_ident() in self._inside
 
     def abandon(self) -> None:
         """The application dropped the node without closing it: the I/O thread ends it.
@@ -376,24 +379,29 @@ class Driver:
         self.loop.flush()
         self.core.leave()
         self.loop.act()
+        self._await_waiters()
         self.loop.closed = True
         self.transport.close()
         _alive.discard(self)
 
     def shut(self) -> None:
         """Ends the threads and the sockets, without a goodbye. Called without the lock."""
-        with self.lock:
-            self.refuse_calls()
-            self.wakeups.wake_io_thread()
-            self._await_waiters()
-            is_first = not self.loop.closed
-            self.loop.closed = True
-        if threading.current_thread() is not self._io:
-            self._join_io()
-        if is_first:
+        is_first = False
+        try:
             with self.lock:
-                self.transport.close()
-        _alive.discard(self)
+                self.refuse_calls()
+                self.wakeups.wake_io_thread()
+                self._await_waiters()
+                is_first = not self.loop.closed
+                self.loop.closed = True
+            if threading.current_thread() is not self._io:
+                self._join_io()
+        finally:
+            # Also if the handler of a signal has raised.
+            if is_first:
+                with self.lock:
+                    self.transport.close()
+                _alive.discard(self)
 
     def _join_io(self) -> None:
         """Waits for the end of the I/O thread, unless a log handler keeps it."""
@@ -403,7 +411,7 @@ class Driver:
     def end_in_child(self) -> None:
         """After a fork: the child's node is closed, as its sockets and threads are the parent's."""
         self.closing = self.loop.closed = self._is_parents = True
-        self.lock = self.wakeups.lock = SignalLock(self.wakeups.wake_leader, LateLog())
+        self.lock.reset_in_child()
         self.buffers.of_topic.clear()
         self.current.clear()
         self.event_log.listeners.clear()

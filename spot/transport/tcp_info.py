@@ -15,7 +15,12 @@ Names = tuple[object, object]
 
 def _probe(fd: int) -> socket.socket:
     """Makes a second socket for the same connection. Raises OSError if the descriptor is closed."""
-    return socket.socket(fileno=os.dup(fd))
+    own = os.dup(fd)
+    try:
+        return socket.socket(fileno=own)
+    except OSError:
+        os.close(own)
+        raise
 
 
 def names_of(fd: int) -> Names | None:

@@ -83,7 +83,11 @@ class UnauthenticatedConnections:
                 continue
             if is_link(fd):
                 del self._waiting[fd]
-            elif accepted.names is not None and (
+                continue
+            if accepted.names is None:
+                # There was no descriptor to ask with when it came.
+                accepted = self._waiting[fd] = accepted._replace(names=names_of(fd))
+            if accepted.names is not None and (
                 age > self._patience or (bytes_received(fd) or 0) > GREETING_BYTES_MAX
             ):
                 hang_up(fd, accepted.names)

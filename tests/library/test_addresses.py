@@ -112,6 +112,24 @@ def test_name_that_changes_is_asked_again_at_each_dial(
     assert len(asked) == node.metrics().dials == 5
 
 
+def test_resolver_that_fails_in_any_way_is_asked_again(
+    make_node: MakeNode, answer_name: AnswerName, free_ports: int
+) -> None:
+    """A plug-in of the system's, or another's patch, may raise what it likes."""
+    failures = [RuntimeError("a plug-in has failed"), LookupError(), OSError("no network")]
+
+    def addresses() -> Sequence[str]:
+        if failures:
+            raise failures.pop(0)
+        return ("127.0.0.1",)
+
+    answer_name(addresses)
+    make_node(node_id="host", bind=[f"tcp://127.0.0.1:{free_ports}"])
+    node = make_node(reconnect_max=0.2)
+    node.cluster_add(f"tcp://{NAME}:{free_ports}", timeout=5)
+    assert is_up(node, "host")
+
+
 def test_address_of_the_node_itself_is_passed_over(
     make_node: MakeNode, answer_name: AnswerName, free_ports: int
 ) -> None:

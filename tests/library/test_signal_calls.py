@@ -132,3 +132,74 @@ def test_handler_of_another_signal_leaves_signals_put_off_in_the_wait(
     assert message is not None
     assert still == [True]
     assert not isinstance(signal.getsignal(signal.SIGINT), SignalNote)
+
+
+def test_signal_within_a_step_reaches_an_event_loop_once() -> None:
+    """Python has told asyncio's loop of it already, by its wakeup descriptor."""
+    done = run_program(
+        """
+        import asyncio, signal
+        from spot import aio
+        async def main():
+            node = aio.Spot()
+            came = []
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, came.append, 1)
+            with node._node._driver.lock:
+                signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.1)
+            print(len(came))
+            await node.close()
+        asyncio.run(main())
+        """
+    )
+    assert done.stdout == "1\n", done.stderr
+
+
+@pytest.mark.parametrize("step", ["refuse_calls", "_join_io"])
+def test_interrupted_close_can_be_made_again_and_frees_the_port(step: str) -> None:
+    done = run_program(
+        f"""
+        import signal
+        from spot import Spot
+        node = Spot(bind=["tcp://127.0.0.1:0"])
+        driver = node._driver
+        genuine = driver.{step}
+        def interrupted():
+            signal.raise_signal(signal.SIGINT)
+            genuine()
+        driver.{step} = interrupted
+        try:
+            node.close()
+        except KeyboardInterrupt:
+            print("interrupted")
+        driver.{step} = genuine
+        node.close()
+        Spot(bind=[node.endpoints[0]]).close()
+        print("bound again")
+        """
+    )
+    assert done.stdout == "interrupted\nbound again\n", done.stderr
+
+
+def test_peers_see_no_loss_while_a_signal_handler_takes_long() -> None:
+    """The I/O thread sends the heartbeats while the thread that waits runs the handler."""
+    done = run_program(
+        """
+        import os, signal, threading
+        from spot import Spot
+        host = Spot(bind=["tcp://127.0.0.1:0"], topics=["t"], peer_timeout=0.5)
+        peer = Spot(cluster=[host.endpoints[0]], peer_timeout=0.5)
+        peer.cluster_sync(5)
+        events = peer.events()
+        # What the handler waits for is what must not come.
+        lost = threading.Event()
+        def watch():
+            for event in events:
+                lost.set()
+        threading.Thread(target=watch, daemon=True).start()
+        signal.signal(signal.SIGUSR1, lambda *_: print(lost.wait(2.0)))
+        threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
+        host.recv(3.0)
+        """
+    )
+    assert done.stdout == "False\n", done.stderr

@@ -193,9 +193,7 @@ def test_read_only_home_is_named(
 
 def test_report_needs_no_home(homeless: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept in the user's cache is made anew where there is none."""
-    monkeypatch.setattr(
-        "vl_convert.javascript_bundle", lambda _: "the script"
-    )
+    monkeypatch.setattr("vl_convert.javascript_bundle", lambda _: "the script")
     assert drawing_script.__wrapped__() == packed("the script")
 
 
