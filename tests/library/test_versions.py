@@ -119,6 +119,8 @@ def test_other_build_that_answers_is_told_both_versions(
         listener.send_multipart([conn, hello(versions, body)])
         refusal = refusal_in(listener.recv_multipart()[1])
         wait_until(lambda: node.peers()[0].state == "refused")
+        # The log is emitted once the lock is given up, so later than the state is seen.
+        wait_until(lambda: told(caplog, node))
     assert names_both(f"{refusal.reason}: {refusal.text}", versions)
     assert names_both(str(node.peers()[0].last_error), versions)
     assert names_both(told(caplog, node)[0], versions)
@@ -135,5 +137,7 @@ def test_refusal_of_the_other_build_is_what_the_application_is_told(
         conn, _ = listener.recv_multipart()
         listener.send_multipart([conn, Refusal("version", text).encode()])
         wait_until(lambda: node.peers()[0].state == "refused")
+        # The log is emitted once the lock is given up, so later than the state is seen.
+        wait_until(lambda: told(caplog, node))
     assert node.peers()[0].last_error == f"version: {text}"
     assert text in told(caplog, node)[0]
